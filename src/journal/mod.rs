@@ -1,0 +1,205 @@
+//! The append-only event log of a run, JSON Lines; the only source of every report.
+
+mod event;
+mod redact;
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+
+pub use event::{
+    CommandRecord, Diagnosis, Event, FORMAT_VERSION, Fidelity, OutcomeInfo, OutcomeKind, Record, StageInfo, StageResult, Transcript,
+    Verdict,
+};
+pub use redact::{Redactor, Secret};
+
+/// Errors of writing or reading a journal.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The file could not be made.
+    #[error("cannot create the journal {path}")]
+    Create {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file could not be read.
+    #[error("cannot read the journal {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+type Listener = Box<dyn Fn(&Record) + Send + Sync>;
+
+struct Inner {
+    file: Option<File>,
+    path: Option<PathBuf>,
+    seq: u64,
+    records: Vec<Record>,
+    /// The first write error. Provisioning goes on without a disk; the command says so at its end.
+    broken: Option<io::Error>,
+}
+
+/// A handle on the journal of the current run; clones write to the same file.
+#[derive(Clone)]
+pub struct Journal {
+    inner: Arc<Mutex<Inner>>,
+    listener: Arc<Option<Listener>>,
+    redactor: Arc<Redactor>,
+}
+
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Journal").finish_non_exhaustive()
+    }
+}
+
+impl Journal {
+    /// Creates the file (0600) and its directory.
+    ///
+    /// # Errors
+    /// When the file exists or cannot be made.
+    pub fn create(path: &Path) -> Result<Self, JournalError> {
+        let make = || {
+            if let Some(dir) = path.parent() {
+                std::fs::create_dir_all(dir)?;
+            }
+            let mut options = OpenOptions::new();
+            options.append(true).create_new(true);
+            #[cfg(unix)]
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+            options.open(path)
+        };
+        let file = make().map_err(|source| JournalError::Create { path: path.to_owned(), source })?;
+        Ok(Self::with(Some(file), Some(path.to_owned())))
+    }
+
+    /// A journal that exists in memory only, for tests and for commands that record nothing.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self::with(None, None)
+    }
+
+    fn with(file: Option<File>, path: Option<PathBuf>) -> Self {
+        Self {
+            inner: Arc::new(Mutex::new(Inner { file, path, seq: 0, records: Vec::new(), broken: None })),
+            listener: Arc::new(None),
+            redactor: Arc::new(Redactor::default()),
+        }
+    }
+
+    /// Calls `listener` with every record after it was written: live progress.
+    #[must_use]
+    pub fn listen(mut self, listener: impl Fn(&Record) + Send + Sync + 'static) -> Self {
+        self.listener = Arc::new(Some(Box::new(listener)));
+        self
+    }
+
+    /// What keeps secrets out of this journal.
+    #[must_use]
+    pub fn redactor(&self) -> &Redactor {
+        &self.redactor
+    }
+
+    /// Where the journal lies, unless it is in memory.
+    #[must_use]
+    pub fn path(&self) -> Option<PathBuf> {
+        self.lock().path.clone()
+    }
+
+    /// Appends a record, redacted, in one write so that a cut leaves whole lines but for the last.
+    pub fn write(&self, event: Event) {
+        let record = {
+            let mut inner = self.lock();
+            let record = self.redacted(Record { seq: inner.seq, at: Timestamp::now(), event });
+            inner.seq += 1;
+            let mut line = serde_json::to_string(&record).unwrap_or_else(|e| format!("{{\"unwritable\":\"{e}\"}}"));
+            line.push('\n');
+            if let Some(file) = inner.file.as_mut()
+                && let Err(e) = file.write_all(line.as_bytes())
+            {
+                inner.file = None;
+                inner.broken = Some(e);
+            }
+            inner.records.push(record.clone());
+            record
+        };
+        if let Some(listener) = self.listener.as_ref() {
+            listener(&record);
+        }
+    }
+
+    /// Everything written so far.
+    #[must_use]
+    pub fn records(&self) -> Vec<Record> {
+        self.lock().records.clone()
+    }
+
+    /// The first error that kept a record off the disk, once.
+    #[must_use]
+    pub fn take_error(&self) -> Option<io::Error> {
+        self.lock().broken.take()
+    }
+
+    fn redacted(&self, record: Record) -> Record {
+        let Ok(mut value) = serde_json::to_value(&record) else { return record };
+        self.redactor.json(&mut value);
+        serde_json::from_value(value).unwrap_or(record)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads a journal that may be cut anywhere: whole records up to the first that is not.
+///
+/// # Errors
+/// When the file cannot be read at all.
+pub fn read(path: &Path) -> Result<Vec<Record>, JournalError> {
+    let bytes = std::fs::read(path).map_err(|source| JournalError::Read { path: path.to_owned(), source })?;
+    Ok(parse(&bytes))
+}
+
+/// Parses the bytes of a journal; see [`read`].
+#[must_use]
+pub fn parse(bytes: &[u8]) -> Vec<Record> {
+    let mut records = Vec::new();
+    for line in bytes.split_inclusive(|b| *b == b'\n') {
+        let Some(line) = line.strip_suffix(b"\n") else { break };
+        let Ok(record) = serde_json::from_slice(line) else { break };
+        records.push(record);
+    }
+    records
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_journal_reads_up_to_the_cut_and_secrets_never_reach_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("runs/1/journal.jsonl");
+        let journal = Journal::create(&path).unwrap();
+        journal.redactor().learn("very-secret-value");
+        journal.write(Event::Warning { message: "a very-secret-value b".into() });
+        journal.write(Event::StageStarted { stage: "cluster".into() });
+        let bytes = std::fs::read(&path).unwrap();
+        assert!(!String::from_utf8_lossy(&bytes).contains("very-secret-value"));
+        for cut in 0..=bytes.len() {
+            let whole = bytes[..cut].iter().filter(|b| **b == b'\n').count();
+            assert_eq!(parse(&bytes[..cut]).len(), whole, "cut at {cut}");
+        }
+        assert_eq!(parse(&bytes), journal.records());
+        assert!(matches!(Journal::create(&path), Err(JournalError::Create { .. })), "an existing journal is never overwritten");
+    }
+}

@@ -1,0 +1,3 @@
+//! What environment the user wants.
+mod model;
+pub use model::*;

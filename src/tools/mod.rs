@@ -1,0 +1,1 @@
+//! The command line tools: kind, kubectl, istioctl.
