@@ -3,6 +3,8 @@
 //! A dot in a key becomes a dash, so the outcome `cluster.nodes.ready` has the message `outcome-cluster-nodes-ready` with the
 //! attribute `.hint`. A missing key is a bug that a test finds; at run time the key itself is shown.
 
+use std::sync::LazyLock;
+
 use fluent_bundle::concurrent::FluentBundle;
 use fluent_bundle::{FluentArgs, FluentResource, FluentValue};
 
@@ -86,6 +88,13 @@ impl Texts {
         debug_assert!(errors.is_empty(), "{key}: {errors:?}");
         Some(text)
     }
+}
+
+/// The texts of this process.
+#[must_use]
+pub fn current() -> &'static Texts {
+    static CURRENT: LazyLock<Texts> = LazyLock::new(|| Texts::new(Lang::default()));
+    &CURRENT
 }
 
 #[cfg(test)]
