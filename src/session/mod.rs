@@ -1,0 +1,368 @@
+//! The one environment of a state directory: where its files lie, who works on it, and what it has made.
+//!
+//! Everything that meshproof creates outside this directory is written into `state.json` before it is created, so that a later run knows
+//! what may be its own.
+
+mod lock;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+pub use lock::{LockError, SessionLock};
+
+use crate::journal::Transcript;
+
+/// Errors of the state directory.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// Neither a state directory nor a home is known.
+    #[error("no place for the state directory: set MESHPROOF_STATE or HOME")]
+    NoHome,
+    /// A file could not be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file could not be written.
+    #[error("cannot write {path}")]
+    Write {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// `state.json` is not what this version writes.
+    #[error("{path} is damaged or from another version of meshproof")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// Another process works on this environment.
+    #[error("cannot lock the state directory")]
+    Lock(#[source] LockError),
+}
+
+/// How far the cluster of a session is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClusterPhase {
+    /// `kind create cluster` was started and has not reported success.
+    Creating,
+    /// It was made whole once.
+    Made,
+}
+
+/// The cluster that a session has made or is making.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterState {
+    /// Name in kind.
+    pub name: String,
+    /// How far it is.
+    pub phase: ClusterPhase,
+    /// The kind configuration that it was made from.
+    pub config: String,
+}
+
+/// Whether someone works on the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// An owner process is at work; if it is dead the session is orphaned.
+    Provisioning,
+    /// No process owns it; it ends by `down`.
+    Kept,
+}
+
+/// What is on the disk about a session.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct State {
+    /// Version of this file's shape.
+    pub version: u32,
+    /// Session id.
+    pub id: String,
+    /// When the session began.
+    pub created: Timestamp,
+    /// Backend of the environment.
+    pub backend: String,
+    /// Whether someone works on it.
+    pub phase: Phase,
+    /// The process that is or was at work.
+    pub owner: Owner,
+    /// The resolved spec of the last `up`.
+    pub spec: serde_json::Value,
+    /// The cluster.
+    #[serde(default)]
+    pub cluster: Option<ClusterState>,
+    /// Whether this session made the network of kind.
+    #[serde(default)]
+    pub network: bool,
+    /// The last run.
+    #[serde(default)]
+    pub last_run: Option<String>,
+    /// What stages recorded while they provisioned, by name.
+    #[serde(default)]
+    pub transcripts: BTreeMap<String, Transcript>,
+}
+
+/// A process, told apart from a later one with the same id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Owner {
+    /// Process id.
+    pub pid: u32,
+    /// Its start time in clock ticks since boot, where the system has it.
+    pub start_ticks: Option<u64>,
+}
+
+impl Owner {
+    /// This process.
+    #[must_use]
+    pub fn me() -> Self {
+        let pid = std::process::id();
+        Self { pid, start_ticks: crate::tools::start_ticks(pid) }
+    }
+}
+
+const STATE_VERSION: u32 = 1;
+
+/// A state directory.
+#[derive(Debug, Clone)]
+pub struct Session {
+    dir: PathBuf,
+}
+
+impl Session {
+    /// The state directory that is meant: the given one, `MESHPROOF_STATE`, or one for the project under the XDG state directory.
+    /// The project is the nearest directory upwards with a `meshproof.yaml` or a `.git`, else the current one. Makes nothing.
+    ///
+    /// # Errors
+    /// [`SessionError::NoHome`].
+    pub fn locate(given: Option<&Path>, current: &Path, var: impl Fn(&str) -> Option<String>) -> Result<Self, SessionError> {
+        let set = |name: &str| var(name).filter(|v| !v.is_empty());
+        let dir = match given.map(Path::to_path_buf).or_else(|| set("MESHPROOF_STATE").map(PathBuf::from)) {
+            Some(dir) => current.join(dir),
+            None => {
+                let base = set("XDG_STATE_HOME")
+                    .map(PathBuf::from)
+                    .filter(|p| p.is_absolute())
+                    .or_else(|| Some(PathBuf::from(set("HOME")?).join(".local/state")))
+                    .ok_or(SessionError::NoHome)?;
+                base.join("meshproof").join(project_key(current))
+            }
+        };
+        Ok(Self { dir })
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The private kubeconfig.
+    #[must_use]
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.dir.join("kubeconfig")
+    }
+
+    /// The directory that is mounted into the nodes as containerd's `certs.d`. It proves whose node a container is.
+    #[must_use]
+    pub fn certs_dir(&self) -> PathBuf {
+        self.dir.join("certs.d")
+    }
+
+    /// The kind configuration.
+    #[must_use]
+    pub fn kind_config(&self) -> PathBuf {
+        self.dir.join("kind-config.yaml")
+    }
+
+    /// A manifest as applied.
+    #[must_use]
+    pub fn manifest(&self, name: &str) -> PathBuf {
+        self.dir.join("manifests").join(name)
+    }
+
+    /// A copy of the docker client's configuration without proxies, for children.
+    #[must_use]
+    pub fn docker_config(&self) -> PathBuf {
+        self.dir.join("docker-config")
+    }
+
+    /// The journal of a run.
+    #[must_use]
+    pub fn journal(&self, run: &str) -> PathBuf {
+        self.dir.join("runs").join(run).join("journal.jsonl")
+    }
+
+    /// What is on the disk; `None` where no session was begun.
+    ///
+    /// # Errors
+    /// When the file is there but cannot be read.
+    pub fn load(&self) -> Result<Option<State>, SessionError> {
+        let path = self.dir.join("state.json");
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(SessionError::Read { path, source }),
+        };
+        serde_json::from_slice(&bytes).map(Some).map_err(|source| SessionError::Damaged { path, source })
+    }
+
+    /// A fresh state for this directory.
+    #[must_use]
+    pub fn begin(&self, backend: &str, spec: serde_json::Value) -> State {
+        State {
+            version: STATE_VERSION,
+            id: random_id(),
+            created: Timestamp::now(),
+            backend: backend.to_owned(),
+            phase: Phase::Provisioning,
+            owner: Owner::me(),
+            spec,
+            cluster: None,
+            network: false,
+            last_run: None,
+            transcripts: BTreeMap::new(),
+        }
+    }
+
+    /// Writes the state so that a cut leaves the old or the new one whole.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn save(&self, state: &State) -> Result<(), SessionError> {
+        let text = serde_json::to_string_pretty(state)
+            .map_err(|e| SessionError::Write { path: self.dir.join("state.json"), source: e.into() })?;
+        self.write("state.json", &text)
+    }
+
+    /// Writes a file (0600) of this directory so that a cut leaves the old or the new one whole.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn write(&self, name: &str, text: &str) -> Result<(), SessionError> {
+        let path = self.dir.join(name);
+        let parent = path.parent().unwrap_or(&self.dir).to_path_buf();
+        let write = || {
+            make_private_dir(&self.dir)?;
+            std::fs::create_dir_all(&parent)?;
+            let mut file = tempfile::NamedTempFile::new_in(&parent)?;
+            file.write_all(text.as_bytes())?;
+            file.as_file().sync_all()?;
+            file.persist(&path).map_err(|e| e.error)?;
+            Ok(())
+        };
+        write().map_err(|source| SessionError::Write { path: path.clone(), source })
+    }
+
+    /// Removes the directory and everything in it.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn remove(&self) -> Result<(), SessionError> {
+        match std::fs::remove_dir_all(&self.dir) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(SessionError::Write { path: self.dir.clone(), source: e }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Makes a directory that only its owner may enter. `certs.d` inside is still reached by the engine, which runs as root.
+fn make_private_dir(dir: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
+}
+
+/// A name and a hash of the project's directory.
+fn project_key(current: &Path) -> String {
+    let project = current
+        .ancestors()
+        .find(|d| d.join("meshproof.yaml").exists() || d.join(".git").exists())
+        .unwrap_or(current);
+    let hash: String = Sha256::digest(project.as_os_str().as_encoded_bytes()).iter().take(4).map(|b| format!("{b:02x}")).collect();
+    let name: String = project
+        .file_name()
+        .map(|n| n.to_string_lossy().chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).collect())
+        .unwrap_or_default();
+    format!("{}-{hash}", if name.is_empty() { "root" } else { &name })
+}
+
+/// Eight hex digits that differ between sessions and between runs.
+#[must_use]
+pub fn random_id() -> String {
+    use std::hash::{BuildHasher, Hasher};
+    // RandomState is keyed from the system's randomness.
+    let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();
+    hasher.write_u32(std::process::id());
+    format!("{:08x}", hasher.finish() & 0xffff_ffff)
+}
+
+/// A run id that sorts by time.
+#[must_use]
+pub fn run_id() -> String {
+    format!("{}-{}", Timestamp::now().strftime("%Y%m%dT%H%M%SZ"), &random_id()[..4])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_directory_follows_flag_variable_and_project() {
+        let root = tempfile::tempdir().unwrap();
+        let deep = root.path().join("shop/src/deep");
+        std::fs::create_dir_all(&deep).unwrap();
+        let vars = |n: &str| match n {
+            "HOME" => Some("/home/u".to_owned()),
+            _ => None,
+        };
+        let locate = |given: Option<&Path>, dir: &Path| Session::locate(given, dir, vars).unwrap().dir().to_path_buf();
+        assert_eq!(locate(Some(Path::new("/x")), &deep), Path::new("/x"));
+        assert_eq!(locate(Some(Path::new("rel")), &deep), deep.join("rel"));
+        assert_ne!(locate(None, &deep), locate(None, deep.parent().unwrap()));
+        std::fs::write(root.path().join("shop/meshproof.yaml"), "").unwrap();
+        assert_eq!(locate(None, &deep), locate(None, deep.parent().unwrap()), "the same project, the same session");
+        assert!(locate(None, &deep).starts_with("/home/u/.local/state/meshproof/"));
+        assert!(matches!(Session::locate(None, &deep, |_| None), Err(SessionError::NoHome)));
+        let by_variable = Session::locate(None, &deep, |n| (n == "MESHPROOF_STATE").then(|| "/s".to_owned())).unwrap();
+        assert_eq!(by_variable.dir(), Path::new("/s"));
+    }
+
+    #[test]
+    fn a_state_survives_the_disk_and_damage_is_told_from_absence() {
+        let dir = tempfile::tempdir().unwrap();
+        let session = Session { dir: dir.path().join("s") };
+        assert_eq!(session.load().unwrap(), None);
+        let mut state = session.begin("kind", serde_json::json!({"a": 1}));
+        state.cluster = Some(ClusterState { name: "c".into(), phase: ClusterPhase::Creating, config: "x".into() });
+        session.save(&state).unwrap();
+        assert_eq!(session.load().unwrap(), Some(state));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(std::fs::metadata(session.dir()).unwrap().permissions().mode() & 0o777, 0o700);
+            assert_eq!(std::fs::metadata(session.dir().join("state.json")).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        std::fs::write(session.dir().join("state.json"), "{").unwrap();
+        assert!(matches!(session.load(), Err(SessionError::Damaged { .. })));
+        session.remove().unwrap();
+        session.remove().unwrap();
+        assert!(!session.dir().exists());
+    }
+}
