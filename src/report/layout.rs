@@ -2,11 +2,10 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::journal::Verdict;
+use crate::journal::{StageResult, Verdict};
 use crate::text::Texts;
 
 use super::fold::StageState;
-use crate::journal::StageResult;
 
 /// How to render for a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,8 +140,11 @@ impl Mark {
     }
 }
 
-/// Seconds with one decimal, in the words of the language.
+/// Seconds with one decimal, or milliseconds where those would read 0.0, in the words of the language.
 pub(super) fn seconds(texts: &Texts, ms: u64) -> String {
+    if (1..100).contains(&ms) {
+        return texts.with("report-milliseconds", &[("milliseconds", &ms.to_string())]);
+    }
     let tenths = ms.saturating_add(50) / 100;
     texts.with("report-seconds", &[("seconds", &format!("{}.{}", tenths / 10, tenths % 10))])
 }

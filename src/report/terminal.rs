@@ -11,7 +11,7 @@ use super::layout::{Mark, Style, Tone, left, one_line, right, seconds, shorten, 
 /// Lines of evidence shown in full; the JSON form has everything.
 const EVIDENCE_LINES: usize = 40;
 
-/// Renders a folded journal; the last line holds the counts.
+/// Renders a folded journal. The last line holds the counts, in one piece however narrow the terminal, for whoever greps for it.
 #[must_use]
 pub fn render(summary: &Summary, texts: &Texts, style: Style) -> String {
     let mut page = Page { summary, texts, style, out: Vec::new() };
@@ -288,19 +288,22 @@ impl Page<'_> {
         let heading = self.text("report-evidence", &[]);
         let heading = self.style.paint(Tone::Faint, &heading);
         self.line(&format!("    {heading}"));
+        // One-liners first, so that a long log does not push them out.
         let mut lines = Vec::new();
+        let mut blocks = Vec::new();
         for (name, value) in evidence {
             let value = match value {
                 serde_json::Value::String(text) => text.clone(),
                 other => serde_json::to_string_pretty(other).unwrap_or_default(),
             };
             if value.contains('\n') {
-                lines.push(format!("{}:", one_line(name)));
-                lines.extend(wrap(&value, self.style.columns().saturating_sub(8)).into_iter().map(|l| format!("  {l}")));
+                blocks.push(format!("{}:", one_line(name)));
+                blocks.extend(wrap(&value, self.style.columns().saturating_sub(8)).into_iter().map(|l| format!("  {l}")));
             } else {
                 lines.extend(wrap(&format!("{name}: {value}"), self.style.columns().saturating_sub(6)));
             }
         }
+        lines.extend(blocks);
         let hidden = lines.len().saturating_sub(EVIDENCE_LINES);
         for line in lines.iter().take(EVIDENCE_LINES) {
             self.line(&format!("      {line}"));
@@ -393,6 +396,10 @@ impl Page<'_> {
             self.labelled(0, "", None, &line);
         }
         let counts = self.summary.counts();
+        if counts.failed_not_gating > 0 {
+            let line = self.text("report-not-gating", &[("count", &counts.failed_not_gating.to_string())]);
+            self.labelled(0, "", None, &line);
+        }
         let mut verdicts = self.text(
             "report-counts",
             &[
@@ -403,10 +410,8 @@ impl Page<'_> {
                 ("unsupported", &counts.unsupported.to_string()),
             ],
         );
-        for (count, key) in [(counts.not_judged, "report-counts-not-judged"), (counts.failed_not_gating, "report-counts-not-gating")] {
-            if count > 0 {
-                verdicts.push_str(&self.text(key, &[("count", &count.to_string())]));
-            }
+        if counts.not_judged > 0 {
+            verdicts.push_str(&self.text("report-counts-not-judged", &[("count", &counts.not_judged.to_string())]));
         }
         // A cut journal has no exit code; to print the one that its verdicts ask for could look like success.
         let exit = match self.summary.finished {

@@ -7,6 +7,7 @@ report-fidelity-real = real
 report-fidelity-simulated = simulated
 report-fidelity-unknown = unknown
 report-seconds = { $seconds } s
+report-milliseconds = { $milliseconds } ms
 
 report-stand-ins = Stand-ins
 report-stand-in = { $component }: stand-in ({ $image })
@@ -54,7 +55,7 @@ report-interrupted-idle = nothing was in progress when the journal ended
 report-missing = missing capabilities (unsupported outcomes): { $capabilities }
 report-counts = { $passed } passed, { $failed } failed, { $blocked } blocked, { $skipped } skipped, { $unsupported } unsupported
 report-counts-not-judged = , { $count } not judged
-report-counts-not-gating = , { $count } of the failed do not gate
+report-not-gating = failed outcomes of kind defect, which do not gate: { $count }
 report-exit = exit { $code }
 report-exit-none = interrupted
 report-last-line = { $verdicts } · fidelity: { $fidelity } · { $time } · { $exit }
