@@ -6,7 +6,7 @@ use quick_junit::{NonSuccessKind, Property, Report, SerializeError, TestCase, Te
 
 use crate::journal::{Diagnosis, Fidelity, StageResult, Verdict};
 
-use super::fold::{OutcomeState, OutcomeSummary, StageState, StageSummary, Summary};
+use super::fold::{OutcomeState, OutcomeSummary, StageState, StageSummary, Summary, exit_code};
 use super::layout::{clean, one_line};
 
 /// Renders a folded journal. What gates is an error (stages, outcomes without a verdict) or a failure (outcomes); what does not
@@ -29,6 +29,11 @@ pub fn render(summary: &Summary) -> Result<String, SerializeError> {
             time += duration_ms;
         }
         case.add_property(Property::new("title", one_line(&stage.info.title)));
+        provisioning.add_test_case(case);
+    }
+    if let Some(status) = run_status(summary) {
+        let mut case = TestCase::new("run", status);
+        case.set_classname("provisioning");
         provisioning.add_test_case(case);
     }
     provisioning.set_time(Duration::from_millis(time));
@@ -80,6 +85,19 @@ fn suite(summary: &Summary, name: &str) -> TestSuite {
         suite.add_property(Property::new(format!("stand-in.{}", one_line(component)), one_line(image)));
     }
     suite
+}
+
+/// An error for what no stage or outcome accounts for: a cut journal, or an exit code that comes from elsewhere (teardown, strict
+/// mode). Without it such a run could be green.
+fn run_status(summary: &Summary) -> Option<TestCaseStatus> {
+    let (ty, message) = match summary.finished {
+        _ if summary.interrupted() => ("interrupted", "the run was interrupted".to_owned()),
+        Some(f) if f.exit_code != 0 && exit_code(summary, false) == 0 => {
+            ("exit-code", format!("the command ended with exit {}", f.exit_code))
+        }
+        _ => return None,
+    };
+    Some(bad(NonSuccessKind::Error, ty, &message, ""))
 }
 
 fn stage_status(summary: &Summary, stage: &StageSummary) -> TestCaseStatus {
