@@ -1,0 +1,175 @@
+//! JUnit XML for CI systems. Provisioning stages are cases too, so that a failed setup is one error and not a hundred failures.
+
+use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, Property, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
+
+use crate::journal::{Diagnosis, Fidelity, StageResult, Verdict};
+
+use super::fold::{OutcomeState, OutcomeSummary, StageState, StageSummary, Summary, exit_code};
+use super::layout::{clean, one_line};
+
+/// Renders a folded journal. What gates is an error (stages, outcomes without a verdict) or a failure (outcomes); what does not
+/// gate is skipped with its reason, so a CI system is red exactly when the exit code is not 0.
+///
+/// # Errors
+/// When the XML writer fails, which it does not for text that was cleaned as here.
+pub fn render(summary: &Summary) -> Result<String, SerializeError> {
+    let mut report = Report::new("meshproof");
+    report.timestamp = summary.started.and_then(|at| at.to_string().parse().ok());
+    report.set_time(Duration::from_millis(summary.duration_ms()));
+    let mut provisioning = suite(summary, "provisioning");
+    let mut time = 0;
+    for stage in &summary.stages {
+        let mut case = TestCase::new(one_line(&stage.info.id), stage_status(summary, stage));
+        case.set_classname("provisioning");
+        case.timestamp = stage.started.and_then(|at| at.to_string().parse().ok());
+        if let StageState::Finished { duration_ms, .. } = stage.state {
+            case.set_time(Duration::from_millis(duration_ms));
+            time += duration_ms;
+        }
+        case.add_property(Property::new("title", one_line(&stage.info.title)));
+        provisioning.add_test_case(case);
+    }
+    if let Some(status) = run_status(summary) {
+        let mut case = TestCase::new("run", status);
+        case.set_classname("provisioning");
+        provisioning.add_test_case(case);
+    }
+    provisioning.set_time(Duration::from_millis(time));
+    report.add_test_suite(provisioning);
+
+    let stage_failed = summary.stages.iter().any(StageSummary::failed);
+    for (chapter, outcomes) in summary.chapters() {
+        let mut suite = suite(summary, chapter);
+        let mut time = 0;
+        for outcome in outcomes {
+            let mut case = TestCase::new(one_line(&outcome.info.id), outcome_status(summary, outcome, stage_failed));
+            case.set_classname(one_line(chapter));
+            if let OutcomeState::Judged { duration_ms, .. } = outcome.state {
+                case.set_time(Duration::from_millis(duration_ms));
+                time += duration_ms;
+            }
+            case.add_property(Property::new("title", one_line(&outcome.info.title)));
+            if let Some(section) = &outcome.info.section {
+                case.add_property(Property::new("guide.section", one_line(section)));
+            }
+            if let Some(sentence) = &outcome.info.sentence {
+                case.add_property(Property::new("guide.sentence", one_line(sentence)));
+            }
+            suite.add_test_case(case);
+        }
+        suite.set_time(Duration::from_millis(time));
+        report.add_test_suite(suite);
+    }
+    report.to_string()
+}
+
+/// A suite that says what it was run against; tools tear suites apart, so each says it.
+fn suite(summary: &Summary, name: &str) -> TestSuite {
+    let mut suite = TestSuite::new(one_line(name));
+    if let Some(run) = &summary.run {
+        let fidelity = match run.fidelity {
+            Fidelity::Real => "real",
+            Fidelity::Simulated => "simulated",
+        };
+        suite.add_property(Property::new("fidelity", fidelity));
+        suite.add_property(Property::new("backend", one_line(&run.backend)));
+        suite.add_property(Property::new("run", one_line(&run.run)));
+        suite.add_property(Property::new("meshproof", one_line(&run.meshproof)));
+    }
+    for (name, value) in &summary.facts {
+        suite.add_property(Property::new(format!("fact.{}", one_line(name)), one_line(value)));
+    }
+    for (component, image) in &summary.stand_ins {
+        suite.add_property(Property::new(format!("stand-in.{}", one_line(component)), one_line(image)));
+    }
+    suite
+}
+
+/// An error for what no stage or outcome accounts for: a cut journal, or an exit code that comes from elsewhere (teardown, strict
+/// mode). Without it such a run could be green.
+fn run_status(summary: &Summary) -> Option<TestCaseStatus> {
+    let (ty, message) = match summary.finished {
+        _ if summary.interrupted() => ("interrupted", "the run was interrupted".to_owned()),
+        Some(f) if f.exit_code != 0 && exit_code(summary, false) == 0 => {
+            ("exit-code", format!("the command ended with exit {}", f.exit_code))
+        }
+        _ => return None,
+    };
+    Some(bad(NonSuccessKind::Error, ty, &message, ""))
+}
+
+fn stage_status(summary: &Summary, stage: &StageSummary) -> TestCaseStatus {
+    match &stage.state {
+        StageState::Finished { result, .. } => match result {
+            StageResult::Already | StageResult::Provisioned => TestCaseStatus::success(),
+            StageResult::NotNeeded => skipped("not needed: the spec does not ask for it"),
+            StageResult::Blocked { by } => skipped(&format!("blocked by stage {by}")),
+            StageResult::Failed { error, hint, diagnoses } => {
+                let mut text = error.join("\ncaused by: ");
+                if let Some(status) = &stage.status {
+                    text.push_str(&format!("\nlast status: {status}"));
+                }
+                explain(&mut text, diagnoses, hint.as_deref());
+                bad(NonSuccessKind::Error, "stage-failed", error.first().map_or("failed", String::as_str), &text)
+            }
+        },
+        StageState::Running { .. } => {
+            let status = stage.status.as_deref().unwrap_or("no status was recorded");
+            bad(NonSuccessKind::Error, "interrupted", "interrupted while in progress", &format!("last status: {status}"))
+        }
+        StageState::Pending if summary.interrupted() => skipped("not started: the run was interrupted"),
+        StageState::Pending => skipped("not part of this command"),
+    }
+}
+
+fn outcome_status(summary: &Summary, outcome: &OutcomeSummary, stage_failed: bool) -> TestCaseStatus {
+    let OutcomeState::Judged { verdict, evidence, diagnoses, .. } = &outcome.state else {
+        return match (summary.interrupted(), outcome.gates()) {
+            (true, true) => bad(NonSuccessKind::Error, "interrupted", "not judged: the run was interrupted", ""),
+            (true, false) => skipped("not judged: the run was interrupted"),
+            (false, _) => skipped("not judged by this command"),
+        };
+    };
+    match verdict {
+        Verdict::Passed => TestCaseStatus::success(),
+        Verdict::Failed { reason } if !outcome.gates() => skipped(&format!("failed, but outcomes of kind defect do not gate: {reason}")),
+        Verdict::Failed { reason } => {
+            let mut text = serde_json::to_string_pretty(evidence).unwrap_or_default();
+            explain(&mut text, diagnoses, Some(&outcome.info.hint));
+            bad(NonSuccessKind::Failure, "failed", reason, &text)
+        }
+        // The stage's own case carries the error; to repeat it for all that depends on it would bury it.
+        Verdict::Blocked { by } if stage_failed || !outcome.gates() => skipped(&format!("blocked by stage {by}")),
+        Verdict::Blocked { by } => {
+            bad(NonSuccessKind::Failure, "blocked", &format!("blocked by stage {by} although no stage failed"), &outcome.info.hint)
+        }
+        Verdict::Skipped { reason } => skipped(&format!("skipped: {reason}")),
+        Verdict::Unsupported { capability, reason } => skipped(&format!("unsupported: needs {capability}: {reason}")),
+    }
+}
+
+fn explain(text: &mut String, diagnoses: &[Diagnosis], hint: Option<&str>) {
+    for d in diagnoses {
+        text.push_str(&format!("\ndiagnosis {}: {}\n  seen: {}\n  remedy: {}", d.rule, d.cause, d.seen, d.remedy));
+    }
+    if let Some(hint) = hint.filter(|h| !h.is_empty()) {
+        text.push_str(&format!("\nhint: {hint}"));
+    }
+}
+
+fn skipped(message: &str) -> TestCaseStatus {
+    let mut status = TestCaseStatus::skipped();
+    status.set_message(one_line(message));
+    status
+}
+
+fn bad(kind: NonSuccessKind, ty: &str, message: &str, text: &str) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(kind);
+    status.set_type(ty).set_message(one_line(message));
+    if !text.is_empty() {
+        status.set_description(clean(text));
+    }
+    status
+}
