@@ -150,8 +150,8 @@ pub struct Transcript {
     pub name: String,
     /// Run that recorded it.
     pub run: String,
-    /// When it was recorded.
-    pub at: Timestamp,
+    /// When it was recorded. (Not `at`: a record is flattened and has one already.)
+    pub recorded_at: Timestamp,
     /// The command that was run.
     pub command: CommandRecord,
 }

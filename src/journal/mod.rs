@@ -150,9 +150,18 @@ impl Journal {
     }
 
     fn redacted(&self, record: Record) -> Record {
-        let Ok(mut value) = serde_json::to_value(&record) else { return record };
-        self.redactor.json(&mut value);
-        serde_json::from_value(value).unwrap_or(record)
+        let (seq, at) = (record.seq, record.at);
+        let redacted = || {
+            let mut value = serde_json::to_value(&record)?;
+            self.redactor.json(&mut value);
+            serde_json::from_value(value)
+        };
+        // What cannot be redacted must not be written at all.
+        redacted().unwrap_or_else(|e: serde_json::Error| Record {
+            seq,
+            at,
+            event: Event::Warning { message: format!("a record was left out because it could not be redacted: {e}") },
+        })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -183,7 +192,73 @@ pub fn parse(bytes: &[u8]) -> Vec<Record> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+
+    #[test]
+    fn every_kind_of_record_survives_the_disk_redacted() {
+        let journal = Journal::in_memory();
+        journal.redactor().learn("very-secret-value");
+        let command = CommandRecord {
+            argv: vec!["istioctl".into(), "install".into()],
+            pid: 7,
+            exit_code: Some(0),
+            duration_ms: 5,
+            stdout: "a very-secret-value".into(),
+            stderr: String::new(),
+        };
+        let diagnosis = Diagnosis { rule: "P9".into(), cause: "c".into(), remedy: "r".into(), seen: "very-secret-value".into() };
+        let events = vec![
+            Event::RunStarted {
+                format: FORMAT_VERSION,
+                run: "r".into(),
+                session: "s".into(),
+                meshproof: "0".into(),
+                command: "run".into(),
+                backend: "kind".into(),
+                fidelity: Fidelity::Real,
+                spec: serde_json::json!({"a": "very-secret-value"}),
+                stages: vec![StageInfo { id: "cluster".into(), title: "t".into(), needs: vec![] }],
+                outcomes: vec![],
+            },
+            Event::Fact { name: "n".into(), value: "v".into() },
+            Event::StandIn { component: "ztunnel".into(), image: "i".into() },
+            Event::Warning { message: "very-secret-value".into() },
+            Event::StageStarted { stage: "s".into() },
+            Event::StageProgress { stage: "s".into(), status: "very-secret-value".into() },
+            Event::StageFinished { stage: "s".into(), duration_ms: 1, result: StageResult::Already },
+            Event::StageFinished {
+                stage: "s".into(),
+                duration_ms: 1,
+                result: StageResult::Failed { error: vec!["very-secret-value".into()], hint: None, diagnoses: vec![diagnosis.clone()] },
+            },
+            Event::StageFinished { stage: "s".into(), duration_ms: 0, result: StageResult::Blocked { by: "c".into() } },
+            Event::CommandStarted { argv: vec!["kind".into()], pid: 1, start_ticks: Some(2) },
+            Event::CommandFinished(command.clone()),
+            Event::Transcript(Transcript { name: "n".into(), run: "r".into(), recorded_at: Timestamp::UNIX_EPOCH, command }),
+            Event::OutcomeStarted { outcome: "o".into() },
+            Event::OutcomeFinished {
+                outcome: "o".into(),
+                duration_ms: 1,
+                verdict: Verdict::Failed { reason: "very-secret-value".into() },
+                evidence: BTreeMap::from([("seen".to_owned(), serde_json::json!(["very-secret-value"]))]),
+                diagnoses: vec![diagnosis],
+            },
+            Event::RunFinished { exit_code: 0, duration_ms: 1 },
+        ];
+        let kinds = events.iter().map(std::mem::discriminant).collect::<Vec<_>>();
+        events.into_iter().for_each(|e| journal.write(e));
+        let mut bytes = Vec::new();
+        for record in journal.records() {
+            bytes.extend(serde_json::to_vec(&record).unwrap());
+            bytes.push(b'\n');
+        }
+        assert!(!String::from_utf8_lossy(&bytes).contains("very-secret-value"));
+        let read = parse(&bytes);
+        assert_eq!(read, journal.records());
+        assert_eq!(read.iter().map(|r| std::mem::discriminant(&r.event)).collect::<Vec<_>>(), kinds, "none became a warning");
+    }
 
     #[test]
     fn a_cut_journal_reads_up_to_the_cut_and_secrets_never_reach_it() {

@@ -48,7 +48,7 @@ pub fn render(summary: &Summary) -> Value {
             Failure::Outcome(outcome) => json!({"outcome": outcome.info.id}),
         }),
         "commands": summary.commands,
-        "transcripts": summary.transcripts.iter().map(|t| json!({"name": t.name, "run": t.run, "at": t.at})).collect::<Vec<_>>(),
+        "transcripts": summary.transcripts.iter().map(|t| json!({"name": t.name, "run": t.run, "at": t.recorded_at})).collect::<Vec<_>>(),
         "exitCode": summary.finished.map(|f| f.exit_code),
         "interrupted": summary.interrupted(),
     })

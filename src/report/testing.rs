@@ -173,7 +173,7 @@ pub(super) fn green() -> Vec<Record> {
     let transcript = Transcript {
         name: "istio.install".into(),
         run: "20261103-080000-a1b2".into(),
-        at: "2026-11-03T08:00:50Z".parse().unwrap(),
+        recorded_at: "2026-11-03T08:00:50Z".parse().unwrap(),
         command: CommandRecord {
             argv: vec!["istioctl".into(), "install".into()],
             pid: 4712,
