@@ -1,7 +1,8 @@
 //! A cluster as everything above the backends sees it: a client, a private kubeconfig, capabilities and access to its nodes.
 
 pub mod kind;
-mod kind_config;
+pub mod kind_config;
+mod kind_host;
 mod provider;
 
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 
-pub use kind_config::{drop_in, hosts_toml, kind_config, no_proxy};
+
 pub use provider::{Made, Provider, Teardown};
 
 use crate::engine::{EngineError, ExecOutput};

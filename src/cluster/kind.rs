@@ -1,0 +1,351 @@
+//! Real clusters through the `kind` command line tool.
+//!
+//! A cluster counts as ours only when the session recorded its name before creation and every node container binds this session's own
+//! `certs.d`; kind cannot put labels of ours on its nodes.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use tokio::sync::OnceCell;
+
+use super::kind_config::{expected_nodes, kind_config};
+use super::{Capabilities, Capability, Cluster, Made, NodeAccess, NodeError, NodeMachine, Provider, Teardown};
+use crate::engine::{Endpoint, Engine, EngineError, ExecOutput, NodeContainer};
+use crate::journal::{Event, Fidelity};
+use crate::session::{ClusterPhase, ClusterState};
+use crate::stages::{Context, StageError};
+use crate::tools::{Command, Stream};
+use crate::wait::{Limit, Progress};
+
+/// The kind backend.
+#[derive(Debug)]
+pub struct Kind {
+    endpoint: Endpoint,
+    engine: OnceCell<Engine>,
+}
+
+/// What the engine has under the cluster's name.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    /// Nothing.
+    Nothing,
+    /// Node containers that are not provably this session's.
+    Foreign(String),
+    /// This session's node containers.
+    Ours(Vec<NodeContainer>),
+}
+
+impl Kind {
+    /// The backend on an engine that is connected to when it is first needed.
+    #[must_use]
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint, engine: OnceCell::new() }
+    }
+
+    /// The engine.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn engine(&self) -> Result<&Engine, EngineError> {
+        self.engine.get_or_try_init(|| Engine::connect(self.endpoint.clone())).await
+    }
+
+    async fn find(&self, context: &Context) -> Result<Found, StageError> {
+        let name = &context.spec.cluster.name;
+        let nodes = self.engine().await?.nodes(name).await?;
+        if let Some(first) = nodes.first() {
+            let recorded = context.state().cluster.is_some_and(|c| c.name == *name);
+            // Docker Desktop shows a host path below a mount point of its virtual machine.
+            let certs = context.session.certs_dir();
+            let certs = certs.to_string_lossy();
+            let bound = |n: &NodeContainer| n.role == "external-load-balancer" || n.binds.values().any(|b| b.ends_with(certs.as_ref()));
+            let foreign = nodes.iter().find(|n| !bound(n)).or((!recorded).then_some(first));
+            return Ok(match foreign {
+                Some(node) => Found::Foreign(node.name.clone()),
+                None => Found::Ours(nodes),
+            });
+        }
+        for (node, _) in expected_nodes(&context.spec) {
+            if self.engine().await?.container_exists(&node).await? {
+                return Ok(Found::Foreign(node));
+            }
+        }
+        Ok(Found::Nothing)
+    }
+
+    async fn command(&self, context: &Context) -> Result<Command, StageError> {
+        let command = context.tools.kind().await?.command().env("DOCKER_HOST", &self.endpoint.url);
+        Ok(command.docker_config(&context.session.docker_config()))
+    }
+
+    async fn provision(&self, context: &Context) -> Result<Made, StageError> {
+        let config = kind_config(&context.spec, &context.session.certs_dir());
+        let recorded = context.state().cluster;
+        match self.find(context).await? {
+            Found::Foreign(container) => return Err(refuse_foreign(context, container)),
+            Found::Nothing => {}
+            Found::Ours(nodes) => {
+                if recorded.as_ref().is_some_and(|c| c.phase == ClusterPhase::Made) {
+                    if recorded.is_some_and(|c| c.config != config) {
+                        let args = [("cluster", context.spec.cluster.name.clone())];
+                        return Err(StageError::refused("cluster-drift", args));
+                    }
+                    match self.repair(context, &nodes).await? {
+                        None => return Ok(Made::Already),
+                        Some(reason) if reason.is_empty() => return Ok(Made::Now),
+                        Some(reason) => context.journal.write(Event::Warning { message: reason }),
+                    }
+                }
+                self.delete(context).await?;
+            }
+        }
+        self.create(context, config).await?;
+        Ok(Made::Now)
+    }
+
+    /// Heals a cluster that was made whole once. `None`: nothing to do. `Some("")`: healed. `Some(why)`: it must be made anew.
+    async fn repair(&self, context: &Context, nodes: &[NodeContainer]) -> Result<Option<String>, StageError> {
+        let texts = crate::text::current();
+        let missing: Vec<String> =
+            expected_nodes(&context.spec).into_iter().map(|(name, _)| name).filter(|n| !nodes.iter().any(|c| c.name == *n)).collect();
+        if !missing.is_empty() {
+            return Ok(Some(texts.with("warning-recreate-missing-node", &[("nodes", &missing.join(", "))])));
+        }
+        let engine = self.engine().await?;
+        // Control planes first: a worker that starts alone finds nobody to join.
+        let mut stopped: Vec<&NodeContainer> = nodes.iter().filter(|n| n.state != "running").collect();
+        stopped.sort_by_key(|n| n.role != "control-plane");
+        for node in &stopped {
+            engine.start(node).await?;
+        }
+        if !context.session.kubeconfig().exists() {
+            self.export_kubeconfig(context).await?;
+        }
+        match self.wait_for_api(context).await {
+            Ok(()) if stopped.is_empty() => Ok(None),
+            Ok(()) => Ok(Some(String::new())),
+            // Node addresses may have changed with a restart of the engine; kind cannot always follow.
+            Err(StageError::Wait(e)) => Ok(Some(texts.with("warning-recreate-no-api", &[("seen", &e.last)]))),
+            Err(e) => Err(e),
+        }
+    }
+
+    async fn create(&self, context: &Context, config: String) -> Result<(), StageError> {
+        let engine = self.engine().await?;
+        let name = context.spec.cluster.name.clone();
+        context.session.write("kind-config.yaml", &config)?;
+        let network_missing = engine.kind_network().await?.is_none();
+        context.record(|state| {
+            state.cluster = Some(ClusterState { name: name.clone(), phase: ClusterPhase::Creating, config });
+            state.network |= network_missing;
+            // What was installed in a cluster that is gone proves nothing about this one.
+            state.transcripts.clear();
+        })?;
+        if network_missing {
+            engine.create_kind_network(&context.state().id).await?;
+        }
+        let journal = context.journal.clone();
+        let kubeconfig = context.session.kubeconfig();
+        self.command(context)
+            .await?
+            .args(["create", "cluster", "--name", &name, "--retain", "--config"])
+            .arg(context.session.kind_config())
+            .arg("--kubeconfig")
+            .arg(&kubeconfig)
+            .timeout(context.waiting.limit(Limit::ClusterCreate))
+            .on_line(move |stream, line| {
+                // ` • Preparing nodes 📦 📦   ...` is the beginning of a step.
+                if stream == Stream::Stderr
+                    && let Some(step) = line.trim().strip_prefix('•')
+                {
+                    let status = step.trim().trim_end_matches('.').trim().to_owned();
+                    journal.write(Event::StageProgress { stage: "cluster".into(), status });
+                }
+            })
+            .ok(&context.journal)
+            .await?;
+        self.wait_for_api(context).await?;
+        context.record(|state| {
+            if let Some(cluster) = &mut state.cluster {
+                cluster.phase = ClusterPhase::Made;
+            }
+        })?;
+        Ok(())
+    }
+
+    async fn export_kubeconfig(&self, context: &Context) -> Result<(), StageError> {
+        self.command(context)
+            .await?
+            .args(["export", "kubeconfig", "--name", &context.spec.cluster.name, "--kubeconfig"])
+            .arg(context.session.kubeconfig())
+            .timeout(context.waiting.limit(Limit::ShortCommand))
+            .ok(&context.journal)
+            .await?;
+        Ok(())
+    }
+
+    async fn delete(&self, context: &Context) -> Result<(), StageError> {
+        self.command(context)
+            .await?
+            .args(["delete", "cluster", "--name", &context.spec.cluster.name, "--kubeconfig"])
+            .arg(context.session.kubeconfig())
+            .timeout(context.waiting.limit(Limit::ClusterDelete))
+            .ok(&context.journal)
+            .await?;
+        Ok(())
+    }
+
+    async fn wait_for_api(&self, context: &Context) -> Result<(), StageError> {
+        let client = super::client(&context.session.kubeconfig(), &kube_context(context)).await?;
+        let attempt = || {
+            let client = client.clone();
+            async move {
+                match client.apiserver_version().await {
+                    Ok(_) => Progress::Ready(()),
+                    Err(e) => Progress::NotYet(crate::error::one_line(&e)),
+                }
+            }
+        };
+        let interval = std::time::Duration::from_millis(500);
+        Ok(context.waiting.poll("the API server answers", Limit::ApiServer, interval, attempt).await?)
+    }
+
+    async fn attach(&self, context: &Context) -> Result<Cluster, StageError> {
+        let engine = self.engine().await?.clone();
+        match self.find(context).await? {
+            Found::Ours(_) => {}
+            Found::Foreign(container) => return Err(refuse_foreign(context, container)),
+            Found::Nothing => {
+                return Err(StageError::refused("no-environment", [("cluster", context.spec.cluster.name.clone())]));
+            }
+        }
+        if !context.session.kubeconfig().exists() {
+            self.export_kubeconfig(context).await?;
+        }
+        let mut capabilities = Capabilities::default();
+        capabilities.give(Capability::NODE_EXEC);
+        capabilities.give(Capability::NODE_INVENTORY);
+        capabilities.give(Capability::IMAGE_PULL);
+        Ok(Cluster {
+            name: context.spec.cluster.name.clone(),
+            client: super::client(&context.session.kubeconfig(), &kube_context(context)).await?,
+            kubeconfig: context.session.kubeconfig(),
+            context: kube_context(context),
+            capabilities,
+            fidelity: Fidelity::Real,
+            nodes: Arc::new(KindNodes { engine, cluster: context.spec.cluster.name.clone() }),
+        })
+    }
+
+    async fn teardown(&self, context: &Context) -> Result<Teardown, StageError> {
+        let mut done = Teardown::default();
+        let Some(cluster) = context.state().cluster else { return Ok(done) };
+        let named = format!("kind cluster {}", cluster.name);
+        match self.find(context).await? {
+            Found::Nothing => {}
+            Found::Foreign(container) => {
+                let args = [("cluster", cluster.name.as_str()), ("container", container.as_str())];
+                done.remains.push(crate::text::current().with("remains-foreign", &args));
+                return Ok(done);
+            }
+            Found::Ours(nodes) => {
+                self.delete(context).await?;
+                let left = self.engine().await?.nodes(&cluster.name).await?;
+                if left.is_empty() {
+                    done.removed.push(format!("{named} ({} nodes)", nodes.len()));
+                } else {
+                    done.remains.push(named);
+                    return Ok(done);
+                }
+            }
+        }
+        let state = context.state();
+        if state.network {
+            if self.engine().await?.remove_own_network(&state.id).await? {
+                done.removed.push("network kind".to_owned());
+            } else if self.engine().await?.kind_network().await?.is_some_and(|n| n.session.as_deref() == Some(state.id.as_str())) {
+                done.remains.push(crate::text::current().get("remains-network"));
+            }
+        }
+        Ok(done)
+    }
+}
+
+fn kube_context(context: &Context) -> String {
+    format!("kind-{}", context.spec.cluster.name)
+}
+
+fn refuse_foreign(context: &Context, container: String) -> StageError {
+    StageError::refused("cluster-taken", [("cluster", context.spec.cluster.name.clone()), ("container", container)])
+}
+
+impl Provider for Kind {
+    fn name(&self) -> &'static str {
+        "kind"
+    }
+
+    fn fidelity(&self) -> Fidelity {
+        Fidelity::Real
+    }
+
+    fn preflight<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<(), StageError>> {
+        Box::pin(async move {
+            let engine = self.engine().await?;
+            super::kind_host::check(engine, context).await?;
+            if let Found::Foreign(container) = self.find(context).await? {
+                return Err(refuse_foreign(context, container));
+            }
+            if !engine.has_image(&context.spec.cluster.node_image).await? {
+                context.journal.write(Event::StageProgress {
+                    stage: "preflight".into(),
+                    status: crate::text::current().with("progress-node-image-pull", &[("image", &context.spec.cluster.node_image)]),
+                });
+            }
+            Ok(())
+        })
+    }
+
+    fn provision<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Made, StageError>> {
+        Box::pin(self.provision(context))
+    }
+
+    fn attach<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Cluster, StageError>> {
+        Box::pin(self.attach(context))
+    }
+
+    fn teardown<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Teardown, StageError>> {
+        Box::pin(self.teardown(context))
+    }
+}
+
+/// The nodes of a kind cluster: containers.
+#[derive(Debug)]
+struct KindNodes {
+    engine: Engine,
+    cluster: String,
+}
+
+impl NodeAccess for KindNodes {
+    fn machines(&self) -> BoxFuture<'_, Result<Vec<NodeMachine>, NodeError>> {
+        Box::pin(async move {
+            let unreachable = |source| NodeError::Engine { node: self.cluster.clone(), source };
+            let nodes = self.engine.nodes(&self.cluster).await.map_err(unreachable)?;
+            let kubernetes = nodes.into_iter().filter(|n| n.role != "external-load-balancer");
+            Ok(kubernetes.map(|n| NodeMachine { name: n.name, role: n.role, state: n.state }).collect())
+        })
+    }
+
+    fn exec<'a>(&'a self, node: &'a str, argv: &'a [&'a str]) -> BoxFuture<'a, Result<ExecOutput, NodeError>> {
+        Box::pin(async move {
+            let unreachable = |source| NodeError::Engine { node: node.to_owned(), source };
+            self.engine.exec(node, argv).await.map_err(unreachable)
+        })
+    }
+
+    fn write_file<'a>(&'a self, node: &'a str, path: &'a str, content: &'a str) -> BoxFuture<'a, Result<(), NodeError>> {
+        Box::pin(async move {
+            let unreachable = |source| NodeError::Engine { node: node.to_owned(), source };
+            self.engine.write_file(node, path, content).await.map_err(unreachable)
+        })
+    }
+}

@@ -1,0 +1,90 @@
+//! Manifests: fetched once, kept as applied, read with the YAML reader that knows no surprises.
+
+use futures::future::try_join_all;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::api::{Api, DeleteParams, ListParams};
+use serde_json::Value;
+
+use super::{StageContext, StageError};
+use crate::tools::fetch_text;
+use crate::wait::Limit;
+use crate::wait::terminal::pod_trouble;
+
+/// No manifest of this field is near this size.
+const LARGEST: u64 = 16 * 1024 * 1024;
+
+/// Fetches a manifest and keeps it in the state directory under `name`; its text.
+pub(super) async fn fetch(context: &StageContext, name: &str, source: &str) -> Result<String, StageError> {
+    let text = fetch_text(source, &context.spec.downloads, LARGEST).await?;
+    context.session.write(&format!("manifests/{name}"), &text)?;
+    Ok(text)
+}
+
+/// The objects of a manifest.
+pub(super) fn objects(source: &str, text: &str) -> Result<Vec<Value>, StageError> {
+    let unusable = |reason: String| StageError::Manifest { manifest: source.to_owned(), reason };
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|e| unusable(e.to_string()))?;
+    let objects: Vec<Value> = documents.into_iter().filter(|d| !d.is_null()).collect();
+    if let Some(bad) = objects.iter().find(|o| !o["kind"].is_string() || !o["apiVersion"].is_string()) {
+        let start: String = bad.to_string().chars().take(80).collect();
+        return Err(unusable(format!("a document has no kind or no apiVersion: {start}")));
+    }
+    if objects.is_empty() { Err(unusable("it holds no object".to_owned())) } else { Ok(objects) }
+}
+
+/// `kubectl apply` of the kept manifest.
+pub(super) async fn apply(context: &StageContext, name: &str, flags: &[&str]) -> Result<(), StageError> {
+    context
+        .kubectl()
+        .await?
+        .arg("apply")
+        .args(flags)
+        .arg("-f")
+        .arg(context.session.manifest(name))
+        .timeout(context.waiting.limit(Limit::Controller))
+        .ok(&context.journal)
+        .await?;
+    Ok(())
+}
+
+/// Deletes pods that are stuck, so that their controllers try afresh: after a failed pull the kubelet waits up to five minutes, and what it
+/// last said would end our wait at once although the cause may be gone.
+pub(super) async fn restart_stuck_pods(context: &StageContext, namespace: &str) -> Result<(), StageError> {
+    let pods: Api<Pod> = Api::namespaced(context.client().await?, namespace);
+    let list = pods.list(&ListParams::default()).await.map_err(StageError::kube(format!("list the pods of {namespace}")))?;
+    let stuck: Vec<String> = list
+        .items
+        .iter()
+        .filter(|p| pod_trouble(p).is_some() && p.metadata.owner_references.as_ref().is_some_and(|o| !o.is_empty()))
+        .map(|p| p.name_any())
+        .collect();
+    let delete = |name: String| {
+        let pods = pods.clone();
+        async move {
+            match pods.delete(&name, &DeleteParams::default()).await {
+                Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+                Err(e) => Err(StageError::kube(format!("delete the stuck pod {name}"))(e)),
+                Ok(_) => Ok(()),
+            }
+        }
+    };
+    try_join_all(stuck.into_iter().map(delete)).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_is_a_row_of_objects_or_a_located_error() {
+        let two = "apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n---\n# nothing here\n---\napiVersion: v1\nkind: Secret\n";
+        let kinds: Vec<String> = objects("m", two).unwrap().iter().map(|o| o["kind"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(kinds, ["Namespace", "Secret"]);
+        for (text, expected) in [("", "holds no object"), ("a: b\n", "no kind"), ("<html>\n</html>: [", "not usable")] {
+            let error = objects("http://x/m.yaml", text).unwrap_err().to_string();
+            assert!(error.contains(expected) && error.contains("http://x/m.yaml"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The cluster itself, and then all of its nodes: `kind create cluster --wait` looks at control planes only and takes a timeout for success.
+
+use futures::future::BoxFuture;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::{Api, ListParams};
+
+use super::{Action, Done, PlanStep, StageContext, StageError};
+use crate::cluster::Made;
+use crate::cluster::kind_config::{expected_nodes, kind_config};
+use crate::journal::Event;
+use crate::spec::Spec;
+use crate::wait::terminal::{Trouble, first_trouble};
+use crate::wait::{Limit, Progress, conditions};
+
+pub(super) struct MakeCluster;
+
+impl Action for MakeCluster {
+    fn provision<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>> {
+        Box::pin(async move {
+            let made = context.provider.provision(context).await?;
+            let version = context.client().await?.apiserver_version().await.map_err(StageError::kube("ask for the API server's version"))?;
+            context.journal.write(Event::Fact { name: "kubernetes".into(), value: version.git_version });
+            context.journal.write(Event::Fact { name: "nodeImage".into(), value: context.spec.cluster.node_image.clone() });
+            Ok(match made {
+                Made::Already => Done::Already,
+                Made::Now => Done::Provisioned,
+            })
+        })
+    }
+
+    fn plan(&self, spec: &Spec) -> Vec<PlanStep> {
+        let config = "{state}/kind-config.yaml";
+        let content = kind_config(spec, "{state}/certs.d".as_ref());
+        vec![
+            PlanStep::File { path: config.to_owned(), on_nodes: false, content },
+            PlanStep::command([
+                "kind",
+                "create",
+                "cluster",
+                "--name",
+                &spec.cluster.name,
+                "--retain",
+                "--config",
+                config,
+                "--kubeconfig",
+                "{state}/kubeconfig",
+            ]),
+        ]
+    }
+}
+
+pub(super) struct Nodes;
+
+impl Action for Nodes {
+    fn provision<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>> {
+        Box::pin(async move {
+            let client = context.client().await?;
+            let names: Vec<String> = expected_nodes(&context.spec).into_iter().map(|(name, _)| name).collect();
+            let mut waiter = context.waiting.waiter();
+            let nodes = waiter.watch(Api::<Node>::all(client.clone()), &ListParams::default());
+            let mut waited = false;
+            let ready = || {
+                let progress = conditions::nodes_ready(&names, &nodes.items());
+                waited |= progress != Progress::Ready(());
+                progress
+            };
+            waiter.until("every node is Ready", Limit::NodesReady, ready).await?;
+            // Cluster DNS is what everything that follows needs besides.
+            let mut waiter = context.waiting.waiter();
+            let pods = waiter.watch(Api::<Pod>::namespaced(client, "kube-system"), &ListParams::default());
+            let system = || {
+                let items = pods.items();
+                let unready: Vec<String> = items.iter().filter(|p| !conditions::pod_ready(p)).map(|p| conditions::pod_line(p)).collect();
+                waited |= !unready.is_empty();
+                if unready.is_empty() && !items.is_empty() {
+                    return Progress::Ready(());
+                }
+                first_trouble(&items).map_or_else(|| Progress::NotYet(unready.join("; ")), Trouble::progress)
+            };
+            waiter.until("every kube-system pod is Ready", Limit::SystemReady, system).await?;
+            Ok(if waited { Done::Provisioned } else { Done::Already })
+        })
+    }
+
+    fn plan(&self, spec: &Spec) -> Vec<PlanStep> {
+        let names: Vec<String> = expected_nodes(spec).into_iter().map(|(name, _)| name).collect();
+        vec![PlanStep::note("plan-nodes", &[("nodes", &names.join(", "))])]
+    }
+}

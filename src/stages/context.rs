@@ -1,0 +1,160 @@
+//! What stages work with.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use kube::Client;
+use tokio::sync::OnceCell;
+
+use super::StageError;
+use crate::cluster::{Cluster, Provider};
+use crate::journal::{CommandRecord, Event, Journal, Transcript};
+use crate::session::{Session, SessionError, State};
+use crate::spec::Spec;
+use crate::tools::{Command, Tools};
+use crate::wait::Waiting;
+
+/// Everything that one run works with.
+pub struct Context {
+    /// The resolved spec.
+    pub spec: Arc<Spec>,
+    /// The state directory.
+    pub session: Session,
+    /// The journal of this run.
+    pub journal: Journal,
+    /// kind, kubectl, istioctl.
+    pub tools: Tools,
+    /// Clock and timeout table.
+    pub waiting: Waiting,
+    /// Where the cluster comes from.
+    pub provider: Arc<dyn Provider>,
+    /// Id of this run.
+    pub run: String,
+    state: Mutex<State>,
+    cluster: OnceCell<Cluster>,
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("run", &self.run).field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+impl Context {
+    /// A context for one run on a session's state.
+    #[must_use]
+    pub fn new(
+        spec: Arc<Spec>,
+        session: Session,
+        state: State,
+        journal: Journal,
+        tools: Tools,
+        waiting: Waiting,
+        provider: Arc<dyn Provider>,
+        run: String,
+    ) -> Self {
+        Self { spec, session, journal, tools, waiting, provider, run, state: Mutex::new(state), cluster: OnceCell::new() }
+    }
+
+    /// What is on the disk about the session, as last written by this process.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes the state and writes it to the disk before it returns: what is created next is recorded first.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn record(&self, change: impl FnOnce(&mut State)) -> Result<(), SessionError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut state);
+        self.session.save(&state)
+    }
+
+    /// Keeps what a command said while it installed something.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn keep_transcript(&self, name: &str, command: CommandRecord) -> Result<(), SessionError> {
+        let transcript = Transcript { name: name.to_owned(), run: self.run.clone(), recorded_at: Timestamp::now(), command };
+        self.journal.write(Event::Transcript(transcript.clone()));
+        self.record(|state| {
+            state.transcripts.insert(name.to_owned(), transcript);
+        })
+    }
+
+    /// The transcripts that the session has.
+    #[must_use]
+    pub fn transcripts(&self) -> BTreeMap<String, Transcript> {
+        self.state().transcripts
+    }
+
+    /// The cluster, opened once.
+    ///
+    /// # Errors
+    /// When it is not there or cannot be used.
+    pub async fn cluster(&self) -> Result<&Cluster, StageError> {
+        self.cluster.get_or_try_init(|| self.provider.attach(self)).await
+    }
+
+    /// `kubectl` bound to the private kubeconfig.
+    ///
+    /// # Errors
+    /// When there is no usable kubectl.
+    pub async fn kubectl(&self) -> Result<Command, StageError> {
+        Ok(self.tools.kubectl().await?.command().arg("--kubeconfig").arg(self.session.kubeconfig()))
+    }
+
+    /// `istioctl` bound to the private kubeconfig, which it takes from the environment so that the command line stays the guide's.
+    ///
+    /// # Errors
+    /// When there is no usable istioctl.
+    pub async fn istioctl(&self) -> Result<Command, StageError> {
+        Ok(self.tools.istioctl().await?.command().env("KUBECONFIG", self.session.kubeconfig()))
+    }
+}
+
+/// A [`Context`] for one stage: its waits report as that stage's progress.
+#[derive(Clone)]
+pub struct StageContext {
+    run: Arc<Context>,
+    /// The stage's id.
+    pub stage: &'static str,
+    /// Waits whose status becomes the stage's progress.
+    pub waiting: Waiting,
+}
+
+impl std::ops::Deref for StageContext {
+    type Target = Context;
+
+    fn deref(&self) -> &Context {
+        &self.run
+    }
+}
+
+impl StageContext {
+    /// The context for one stage.
+    #[must_use]
+    pub fn new(run: Arc<Context>, stage: &'static str) -> Self {
+        let journal = run.journal.clone();
+        let waiting = run
+            .waiting
+            .listen(move |status| journal.write(Event::StageProgress { stage: stage.to_owned(), status: status.to_owned() }));
+        Self { run, stage, waiting }
+    }
+
+    /// A client for the cluster.
+    ///
+    /// # Errors
+    /// When the cluster is not there.
+    pub async fn client(&self) -> Result<Client, StageError> {
+        Ok(self.cluster().await?.client.clone())
+    }
+
+    /// Says what the stage is doing now.
+    pub fn progress(&self, status: impl Into<String>) {
+        self.journal.write(Event::StageProgress { stage: self.stage.to_owned(), status: status.into() });
+    }
+}

@@ -1,0 +1,141 @@
+//! Runs stages concurrently as far as their needs allow. A failed stage blocks what depends on it, once and with one root cause;
+//! everything independent still runs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+
+use super::{Context, Done, Stage, StageContext, StageError};
+use crate::error::chain;
+use crate::journal::{Event, StageResult};
+
+/// Stages whose needs are known and free of cycles.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    stages: Vec<Stage>,
+}
+
+/// Why stages do not make a plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// Two stages have the same id.
+    #[error("two stages are called `{id}`")]
+    Duplicate {
+        /// The id.
+        id: String,
+    },
+    /// A stage needs one that is not in the plan, or that comes later or needs it in turn.
+    #[error("stage `{stage}` needs `{need}`, which is not before it")]
+    Need {
+        /// The stage.
+        stage: String,
+        /// What it needs.
+        need: String,
+    },
+}
+
+impl Plan {
+    /// Checks that every stage comes after what it needs, which also rules out cycles.
+    ///
+    /// # Errors
+    /// [`PlanError`].
+    pub fn new(stages: Vec<Stage>) -> Result<Self, PlanError> {
+        for (i, stage) in stages.iter().enumerate() {
+            let before = &stages[..i];
+            if before.iter().any(|s| s.id == stage.id) {
+                return Err(PlanError::Duplicate { id: stage.id.to_owned() });
+            }
+            if let Some(need) = stage.needs.iter().find(|n| !before.iter().any(|s| s.id == **n)) {
+                return Err(PlanError::Need { stage: stage.id.to_owned(), need: (*need).to_owned() });
+            }
+        }
+        Ok(Self { stages })
+    }
+
+    /// The stages in order.
+    #[must_use]
+    pub fn stages(&self) -> &[Stage] {
+        &self.stages
+    }
+}
+
+/// How a stage ended, for whoever judges what depends on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StageOutcome {
+    /// It is true.
+    Done(Done),
+    /// It failed.
+    Failed,
+    /// The stage at the root failed.
+    Blocked(String),
+}
+
+impl StageOutcome {
+    /// The stage at the root of the trouble, if there is trouble; `own` is the id of the stage itself.
+    #[must_use]
+    pub fn root<'a>(&'a self, own: &'a str) -> Option<&'a str> {
+        match self {
+            Self::Done(_) => None,
+            Self::Failed => Some(own),
+            Self::Blocked(by) => Some(by),
+        }
+    }
+}
+
+/// Runs a plan to its end and journals every step.
+pub async fn run(plan: &Plan, context: &Arc<Context>) -> BTreeMap<&'static str, StageOutcome> {
+    let mut ended: BTreeMap<&'static str, StageOutcome> = BTreeMap::new();
+    let mut waiting: Vec<&Stage> = plan.stages.iter().collect();
+    let mut running = FuturesUnordered::new();
+    loop {
+        // A stage may become blocked by one that was blocked in this very turn, so this goes on until nothing moves.
+        loop {
+            let before = waiting.len();
+            waiting.retain(|stage| {
+                if let Some(by) = stage.needs.iter().find_map(|n| ended.get(n)?.root(n)).map(str::to_owned) {
+                    finish(context, stage.id, Instant::now(), StageResult::Blocked { by: by.clone() });
+                    ended.insert(stage.id, StageOutcome::Blocked(by));
+                    return false;
+                }
+                let ready = stage.needs.iter().all(|n| matches!(ended.get(n), Some(StageOutcome::Done(_))));
+                if ready {
+                    running.push(one(stage, context));
+                }
+                !ready
+            });
+            if waiting.len() == before {
+                break;
+            }
+        }
+        match running.next().await {
+            Some((id, outcome)) => ended.insert(id, outcome),
+            None => return ended,
+        };
+    }
+}
+
+async fn one(stage: &Stage, context: &Arc<Context>) -> (&'static str, StageOutcome) {
+    let start = Instant::now();
+    context.journal.write(Event::StageStarted { stage: stage.id.to_owned() });
+    let stage_context = StageContext::new(Arc::clone(context), stage.id);
+    let (result, outcome) = match stage.action.provision(&stage_context).await {
+        Ok(Done::Already) => (StageResult::Already, StageOutcome::Done(Done::Already)),
+        Ok(Done::Provisioned) => (StageResult::Provisioned, StageOutcome::Done(Done::Provisioned)),
+        Ok(Done::NotNeeded) => (StageResult::NotNeeded, StageOutcome::Done(Done::NotNeeded)),
+        Err(error) => (failed(&error), StageOutcome::Failed),
+    };
+    finish(context, stage.id, start, result);
+    (stage.id, outcome)
+}
+
+fn failed(error: &StageError) -> StageResult {
+    StageResult::Failed { error: chain(error), hint: error.hint(), diagnoses: error.diagnoses() }
+}
+
+fn finish(context: &Context, stage: &str, start: Instant, result: StageResult) {
+    let duration_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    context.journal.write(Event::StageFinished { stage: stage.to_owned(), duration_ms, result });
+}

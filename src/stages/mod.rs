@@ -1,0 +1,129 @@
+//! Provisioning, one file per stage. A stage makes something true or finds it true; it never judges.
+
+mod admin_user;
+mod apply;
+mod cluster;
+mod context;
+mod dashboard;
+mod error;
+mod gateway_api;
+mod graph;
+mod istio;
+mod mirror;
+mod preflight;
+mod proxy;
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+pub use context::{Context, StageContext};
+pub use error::StageError;
+pub use graph::{Plan, PlanError, StageOutcome, run};
+pub use istio::{INSTALL as ISTIO_INSTALL, VERSION_BEFORE as ISTIO_VERSION_BEFORE};
+
+use crate::journal::StageInfo;
+use crate::spec::Spec;
+use crate::text;
+
+/// How a stage ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Done {
+    /// It was already true.
+    Already,
+    /// It was made.
+    Provisioned,
+    /// The spec does not ask for it.
+    NotNeeded,
+}
+
+/// One thing that `up` would do.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case", tag = "step")]
+pub enum PlanStep {
+    /// A command; `{state}` stands for the state directory.
+    Command {
+        /// Argument vector.
+        argv: Vec<String>,
+    },
+    /// A file that is written, on this machine or on every node.
+    File {
+        /// Path; `{state}` stands for the state directory.
+        path: String,
+        /// Whether it is written on every node.
+        on_nodes: bool,
+        /// Content.
+        content: String,
+    },
+    /// Anything else, one line.
+    Note {
+        /// The line.
+        text: String,
+    },
+}
+
+impl PlanStep {
+    fn command<'a>(argv: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::Command { argv: argv.into_iter().map(str::to_owned).collect() }
+    }
+
+    fn note(key: &str, args: &[(&str, &str)]) -> Self {
+        Self::Note { text: text::current().with(key, args) }
+    }
+}
+
+/// What a stage does. Other crates implement it for their own stages.
+pub trait Action: Send + Sync {
+    /// Verifies that the stage is already true, or makes it so. Run again on a half-made environment it converges.
+    fn provision<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>>;
+    /// What [`Action::provision`] would do for this spec on a machine that has nothing.
+    fn plan(&self, spec: &Spec) -> Vec<PlanStep>;
+}
+
+/// A provisioning step and what it needs.
+#[derive(Clone)]
+pub struct Stage {
+    /// Stable id.
+    pub id: &'static str,
+    /// Ids of the stages that must be done before.
+    pub needs: &'static [&'static str],
+    /// What it does.
+    pub action: Arc<dyn Action>,
+}
+
+impl std::fmt::Debug for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stage").field("id", &self.id).field("needs", &self.needs).finish_non_exhaustive()
+    }
+}
+
+impl Stage {
+    /// What a journal says about it.
+    #[must_use]
+    pub fn info(&self) -> StageInfo {
+        StageInfo {
+            id: self.id.to_owned(),
+            title: text::current().get(&format!("stage-{}", self.id)),
+            needs: self.needs.iter().map(|n| (*n).to_owned()).collect(),
+        }
+    }
+}
+
+/// The stages of the guide, in the order of a plan.
+#[must_use]
+pub fn builtin() -> Vec<Stage> {
+    fn stage(id: &'static str, needs: &'static [&'static str], action: impl Action + 'static) -> Stage {
+        Stage { id, needs, action: Arc::new(action) }
+    }
+    vec![
+        stage("preflight", &[], preflight::Preflight),
+        stage("mirror", &["preflight"], mirror::Mirror),
+        stage("cluster", &["mirror"], cluster::MakeCluster),
+        stage("nodes", &["cluster"], cluster::Nodes),
+        stage("proxy", &["nodes"], proxy::Proxy),
+        stage("dashboard", &["proxy"], dashboard::Dashboard),
+        stage("admin-user", &["dashboard"], admin_user::AdminUser),
+        stage("istio", &["proxy"], istio::Istio),
+        stage("gateway-api", &["nodes"], gateway_api::GatewayApi),
+    ]
+}

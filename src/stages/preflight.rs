@@ -1,0 +1,68 @@
+//! Refuses what cannot work before anything is changed.
+
+use std::net::{Ipv4Addr, TcpListener};
+
+use futures::future::BoxFuture;
+
+use super::{Action, Done, PlanStep, StageContext, StageError};
+use crate::journal::Event;
+use crate::spec::Spec;
+
+pub(super) struct Preflight;
+
+impl Action for Preflight {
+    fn provision<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>> {
+        Box::pin(async move {
+            port_free(context.spec.kubectl_proxy.port)?;
+            context.provider.preflight(context).await?;
+            let (kind, kubectl, istioctl) =
+                tokio::join!(context.tools.kind(), context.tools.kubectl(), context.tools.istioctl());
+            for tool in [kind?, kubectl?, istioctl?] {
+                context.journal.write(Event::Fact { name: tool.name.as_str().to_owned(), value: tool.version.clone() });
+            }
+            Ok(Done::Already)
+        })
+    }
+
+    fn plan(&self, spec: &Spec) -> Vec<PlanStep> {
+        let tool = |name: &str, version: &str, url: &str| {
+            PlanStep::note("plan-tool", &[("tool", name), ("version", version), ("url", url)])
+        };
+        let tools = &spec.tools;
+        vec![
+            PlanStep::note("plan-preflight", &[]),
+            tool("kind", &tools.kind.version, &tools.kind.url),
+            tool("kubectl", &tools.kubectl.version, &tools.kubectl.url),
+            tool("istioctl", &tools.istioctl.version, &tools.istioctl.url),
+        ]
+    }
+}
+
+/// The port that `kubectl proxy` will listen on must be free now; 0 means any.
+fn port_free(port: u16) -> Result<(), StageError> {
+    if port == 0 {
+        return Ok(());
+    }
+    // Rust sets SO_REUSEADDR, so connections that are still winding down are no obstacle here, as they are none to kubectl.
+    match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+        Ok(_) => Ok(()),
+        Err(e) => Err(StageError::refused("port-busy", [("port", port.to_string()), ("error", e.to_string())])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_port_is_refused_with_a_way_out() {
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let error = port_free(port).unwrap_err();
+        assert!(error.to_string().contains(&format!("127.0.0.1:{port}")), "{error}");
+        assert!(error.hint().unwrap().contains("kubectlProxy.port=0"));
+        drop(taken);
+        port_free(port).unwrap();
+        port_free(0).unwrap();
+    }
+}

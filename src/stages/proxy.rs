@@ -1,0 +1,77 @@
+//! The systemd drop-in of guide 2.1.2, on every node: the guide writes it on the control plane alone, but the pods land on the worker (D3).
+
+use std::time::Duration;
+
+use futures::future::{BoxFuture, try_join_all};
+
+use super::{Action, Done, PlanStep, StageContext, StageError};
+use crate::cluster::NodeAccess;
+use crate::cluster::kind_config::{DROP_IN_PATH, drop_in, expected_nodes, proxy_environment};
+use crate::spec::Spec;
+use crate::wait::{Limit, Progress};
+
+pub(super) struct Proxy;
+
+impl Action for Proxy {
+    fn provision<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>> {
+        Box::pin(async move {
+            let cluster = context.cluster().await?;
+            let nodes = expected_nodes(&context.spec);
+            let changed = try_join_all(nodes.iter().map(|(node, _)| one(context, cluster.nodes.as_ref(), node))).await?;
+            Ok(match (context.spec.proxy.enabled, changed.contains(&true)) {
+                (_, true) => Done::Provisioned,
+                (true, false) => Done::Already,
+                (false, false) => Done::NotNeeded,
+            })
+        })
+    }
+
+    fn plan(&self, spec: &Spec) -> Vec<PlanStep> {
+        if !spec.proxy.enabled {
+            return vec![PlanStep::note("plan-no-proxy", &[("http", &spec.proxy.http)])];
+        }
+        let mut steps = vec![PlanStep::File { path: DROP_IN_PATH.to_owned(), on_nodes: true, content: drop_in(spec) }];
+        for (node, _) in expected_nodes(spec) {
+            for command in [&["systemctl", "daemon-reload"][..], &["systemctl", "restart", "containerd"]] {
+                steps.push(PlanStep::command(["docker", "exec", &node].into_iter().chain(command.iter().copied())));
+            }
+        }
+        steps
+    }
+}
+
+/// Brings one node to what the spec asks for. Says whether anything had to change.
+async fn one(context: &StageContext, nodes: &dyn NodeAccess, node: &str) -> Result<bool, StageError> {
+    let present = nodes.exec(node, &["cat", DROP_IN_PATH]).await?;
+    if context.spec.proxy.enabled {
+        let wanted = drop_in(&context.spec);
+        if present.code == 0 && present.stdout == wanted && in_force(context, nodes, node).await? {
+            return Ok(false);
+        }
+        nodes.write_file(node, DROP_IN_PATH, &wanted).await?;
+    } else {
+        if present.code != 0 {
+            return Ok(false);
+        }
+        nodes.run(node, &["rm", DROP_IN_PATH]).await?;
+    }
+    nodes.run(node, &["systemctl", "daemon-reload"]).await?;
+    nodes.run(node, &["systemctl", "restart", "containerd"]).await?;
+    // systemd waits for containerd's own word that it is up; its CRI service answers a moment later.
+    let attempt = || async {
+        match nodes.exec(node, &["crictl", "info"]).await {
+            Ok(output) if output.code == 0 => Progress::Ready(()),
+            Ok(output) => Progress::NotYet(format!("containerd on {node}: {}", output.stderr.trim())),
+            Err(e) => Progress::NotYet(crate::error::one_line(&e)),
+        }
+    };
+    let what = format!("containerd on {node} answers after its restart");
+    context.waiting.poll(&what, Limit::RuntimeRestart, Duration::from_millis(300), attempt).await?;
+    Ok(true)
+}
+
+/// Whether the running containerd has the proxy in its environment, which is what counts.
+async fn in_force(context: &StageContext, nodes: &dyn NodeAccess, node: &str) -> Result<bool, StageError> {
+    let environment = crate::outcomes::runtime_environment(nodes, node).await?;
+    Ok(proxy_environment(&context.spec).iter().all(|(name, value)| environment.get(*name) == Some(value)))
+}
