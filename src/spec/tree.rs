@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::options::{DuplicateKeyPolicy, Options};
-use serde_saphyr::{Error, Location, Spanned};
+use serde_saphyr::{Error, Location, MessageFormatter as _, Spanned};
 
 /// Line and column in a file, both from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,12 +74,9 @@ fn position(location: Location) -> Position {
     Position { line: location.line().max(1), column: location.column().max(1) }
 }
 
-/// The parser's message in one line and without the location that it appends, which errors of this module give in front.
+/// The parser's message without the location, which errors of this module give in front.
 fn message(error: &Error) -> String {
-    let text = error.render_with_formatter(&serde_saphyr::UserMessageFormatter);
-    let line = text.lines().next().unwrap_or_default();
-    let line = line.split_once(" at line ").map_or(line, |(before, _)| before);
-    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+    serde_saphyr::UserMessageFormatter.format_message(error).chars().filter(|c| !c.is_control()).collect()
 }
 
 /// What serde can tell; the spelling of numbers is looked up in the source afterwards.
@@ -208,15 +205,15 @@ mod tests {
     fn nodes_know_their_place_and_numbers_their_spelling() {
         let node = parse("a:\n  b: [1.30, 0x10, no, \"2\"]\n\"c\": ~\n").expect("valid");
         let Data::Map(top) = node.data else { panic!("a map") };
-        assert_eq!((top[0].0.name.as_str(), top[0].0.at, top[0].1.at), ("a", Position { line: 1, column: 1 }, Position { line: 2, column: 3 }));
+        assert_eq!(
+            (top[0].0.name.as_str(), top[0].0.at, top[0].1.at),
+            ("a", Position { line: 1, column: 1 }, Position { line: 2, column: 3 })
+        );
         let Data::Map(inner) = &top[0].1.data else { panic!("a map") };
         assert_eq!(inner[0].0.at, Position { line: 2, column: 3 });
         let Data::List(items) = &inner[0].1.data else { panic!("a list") };
         let data: Vec<_> = items.iter().map(|item| item.data.clone()).collect();
-        assert_eq!(
-            data,
-            [Data::Float("1.30".into()), Data::Integer(16, "0x10".into()), Data::Text("no".into()), Data::Text("2".into())]
-        );
+        assert_eq!(data, [Data::Float("1.30".into()), Data::Integer(16, "0x10".into()), Data::Text("no".into()), Data::Text("2".into())]);
         assert_eq!(items[1].at, Position { line: 2, column: 13 });
         assert_eq!((top[1].0.name.as_str(), &top[1].1.data), ("c", &Data::Null));
     }
@@ -243,12 +240,13 @@ mod tests {
             Fault::DuplicateKey { at, key, first } => format!("{}:{} {key} {}:{}", at.line, at.column, first.line, first.column),
         };
         assert_eq!(show("a: 1\nb: 2\na: 3\n"), "3:1 a 1:1");
-        assert_eq!(show("a: 1\n---\nb: 2\n"), "2:1 second");
-        assert_eq!(show("a: [1, 2\n"), "");
-        assert_eq!(show("a: 1\n b: 2\n"), "");
-        assert_eq!(show("a: *nope\n"), "");
-        assert_eq!(show("a: .nan\n"), "");
-        assert_eq!(show("a: \"unfinished\n"), "");
-        assert_eq!(show("a:\n\t- x\n"), "");
+        assert_eq!(show("a: 1\n---\nb: 2\n"), "3:1 second");
+        assert_eq!(show("a: [1, 2\n"), "1:4 unclosed bracket '['");
+        assert_eq!(show("a: 1\n b: 2\n"), "2:3 mapping values are not allowed in this context");
+        assert_eq!(show("a: *nope\n"), "1:4 reference to unknown value");
+        assert_eq!(show("a: .nan\n"), "1:4 value `.nan` is not a finite number");
+        assert_eq!(show("a: \"unfinished\n"), "1:4 unclosed quote");
+        assert_eq!(show("a:\n\t- x\n"), "2:2 tabs disallowed within this context (block indentation)");
+        assert_eq!(show("? [a]\n: 1\n"), "1:3 expected string scalar");
     }
 }
