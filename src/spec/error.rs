@@ -269,7 +269,7 @@ pub enum SetProblem {
         parent: String,
     },
     /// Not an index where a list is.
-    #[error("`{part}` is not an index of the list `{list}`, which count from 0")]
+    #[error("`{part}` is not an index of the list `{list}`; indices count from 0")]
     NotAnIndex {
         /// What stands there.
         part: String,

@@ -261,6 +261,14 @@ impl Merged {
 
     /// Puts a value to one place; list indices of the path are at most the length of their list.
     pub(super) fn add_at(&mut self, path: &KeyPath, layer: Layer) {
+        // What the argument makes on its way is its doing, too.
+        if let Some(origin) = layer.origins.get(path) {
+            let mut above = path.parent();
+            while let Some(container) = above {
+                above = container.parent();
+                self.origins.entry(container).or_insert_with(|| origin.clone());
+            }
+        }
         self.origins.extend(layer.origins);
         let Some((last, parents)) = path.0.split_last() else { return };
         let mut target = &mut self.value;

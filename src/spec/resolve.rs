@@ -252,14 +252,16 @@ impl Check<'_> {
     }
 
     fn url(&self, path: &KeyPath, text: &str) -> Result<(), SpecError> {
-        match text.parse::<http::Uri>() {
-            Err(_) => Err(self.invalid(path, text, "not a URL")),
-            Ok(url) if !matches!(url.scheme_str(), Some("http" | "https")) => {
-                Err(self.invalid(path, text, "a URL here starts with http:// or https://"))
-            }
-            Ok(url) if url.host().is_none_or(str::is_empty) => Err(self.invalid(path, text, "a URL here needs a host")),
-            Ok(_) => Ok(()),
+        if !text.starts_with("http://") && !text.starts_with("https://") {
+            return Err(self.invalid(path, text, "a URL here starts with http:// or https://"));
         }
+        let valid = text.parse::<http::Uri>().is_ok_and(|url| {
+            let host = url.host().unwrap_or_default();
+            // `http::Uri` lets through a port that is none, and then says that there is no port.
+            let after_host = url.authority().and_then(|authority| authority.as_str().rsplit_once(host)).map_or("", |(_, after)| after);
+            !host.is_empty() && (after_host.is_empty() || url.port_u16().is_some())
+        });
+        if valid { Ok(()) } else { Err(self.invalid(path, text, "not a URL")) }
     }
 }
 

@@ -146,7 +146,8 @@ pub(super) fn is_registry(key: &str) -> bool {
             && !label.ends_with('-')
             && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     };
-    port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0)) && host.split('.').all(label)
+    // A number alone is no host, and would be taken for a list index in paths.
+    key.parse::<u64>().is_err() && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0)) && host.split('.').all(label)
 }
 
 /// The candidate that a person most probably meant, if any is near enough.
@@ -164,4 +165,36 @@ pub(super) fn nearest<'a>(wrong: &str, candidates: &[&'a str]) -> Option<&'a str
         .filter(|(distance, limit, _)| distance <= limit)
         .min_by_key(|(distance, ..)| *distance)
         .map(|(.., candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registries_are_hosts() {
+        for key in ["docker.io", "_default", "localhost", "localhost:5000", "10.0.0.1:80", "my-mirror.example.com"] {
+            assert!(is_registry(key), "{key}");
+        }
+        for key in
+            ["", "https://docker.io", "docker.io/library", "Docker.io", "a..b", "-a", "a:", "a:0", "a:99999", "a_b", "default_", "5000"]
+        {
+            assert!(!is_registry(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_is_near() {
+        let keys = ["nodeImage", "name", "kubernetes", "workers"];
+        for (wrong, right) in [
+            ("node_image", Some("nodeImage")),
+            ("NAME", Some("name")),
+            ("nmae", Some("name")),
+            ("kubernets", Some("kubernetes")),
+            ("port", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(wrong, &keys), right, "{wrong}");
+        }
+    }
 }
