@@ -137,8 +137,8 @@ impl Check<'_> {
             let image_at = self.merged.origin(&KeyPath::of(&["cluster", "nodeImage"]));
             return match version_in_tag(image) {
                 Some(tag) if tag == kubernetes => Ok((tag, image.to_owned())),
-                // The profile's version is no wish of the user, who named an image.
-                Some(tag) if image_at.is_user() && !kubernetes_at.is_user() => Ok((tag, image.to_owned())),
+                // A profile's version is no wish of the user.
+                Some(tag) if !kubernetes_at.is_user() => Ok((tag, image.to_owned())),
                 Some(tag) => Err(SpecError::NodeImageContradicts {
                     at: image_at,
                     image: tag.to_string(),

@@ -213,6 +213,8 @@ fn null_takes_back_what_is_optional() {
     assert_eq!(spec.mirrors.keys().collect::<Vec<_>>(), ["quay.io"]);
     assert_eq!(spec.mirrors["quay.io"].server, None);
     assert!(files(["mirrors: ~"]).ok().mirrors.is_empty());
+    let spec = files(["mirrors: {quay.io: {hosts: [{url: http://q, capabilities: ~, skipVerify: ~}]}}"]).ok();
+    assert_eq!(spec.mirrors["quay.io"].hosts[0].capabilities.len(), 2);
 }
 
 #[test]
@@ -319,6 +321,7 @@ fn sets_that_cannot_be() {
         ("mirrors.docker.io.hosts.0=", "`mirrors.\"docker.io\".hosts.0` cannot be removed, it must be a map".to_owned()),
         ("mirrors.quay.io.hosts.0.skipVerify=true", "`mirrors.\"quay.io\".hosts.0` lacks the key `url`".to_owned()),
         ("mirrors.Docker_Hub.server=http://x", "`mirrors` cannot be `Docker_Hub`: a key here is a registry host, with or without a port, or `_default`".to_owned()),
+        ("mirrors.docker\\.x.io.server=http://m", "unknown key `io` in `mirrors.\"docker.x\"`; valid keys here: server, hosts".to_owned()),
         ("profile=giude", "unknown profile `giude`; did you mean `guide`? Valid profiles: guide".to_owned()),
         ("profile=[x]", "`profile` must be a text, but is a list".to_owned()),
     ] {
