@@ -134,7 +134,7 @@ impl DocumentedRole {
         }
     }
 
-    /// Name of the `ordinal`-th container (from 1) of this role: the first has no number. Source: kind `pkg/cluster/internal/providers/common/namer.go`.
+    /// Name of the `ordinal`-th container (from 1) of this role: the first has no number. Source: kind `pkg/cluster/internal/providers`.
     #[must_use]
     pub fn container_name(self, cluster: &str, ordinal: u32) -> String {
         let role = self.as_str();
