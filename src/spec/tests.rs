@@ -1,0 +1,517 @@
+//! Loading as a user sees it: layering, resolution, `--set`, and the exact text of every error.
+
+use std::error::Error as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::layers::Merged;
+use super::load::profile_layer;
+use super::resolve::{Platform, resolve};
+use super::schema::{self, Shape};
+use super::*;
+
+/// Loads spec files given by content, named `a.yaml`, `b.yaml`, … in a directory of their own.
+struct Files {
+    directory: tempfile::TempDir,
+    request: Request,
+}
+
+fn files<const N: usize>(contents: [&str; N]) -> Files {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut request = Request::default();
+    for (name, content) in ('a'..).zip(contents) {
+        let path = directory.path().join(format!("{name}.yaml"));
+        std::fs::write(&path, content).expect("a file");
+        request.files.push(path);
+    }
+    Files { directory, request }
+}
+
+impl Files {
+    fn set<const N: usize>(mut self, sets: [&str; N]) -> Self {
+        self.request.sets = sets.map(str::to_owned).to_vec();
+        self
+    }
+
+    fn profile(mut self, profile: &str) -> Self {
+        self.request.profile = Some(profile.to_owned());
+        self
+    }
+
+    #[track_caller]
+    fn ok(&self) -> Spec {
+        match load(&self.request) {
+            Ok(spec) => spec,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The message without the directory.
+    #[track_caller]
+    fn error(&self) -> String {
+        let error = load(&self.request).expect_err("it should be refused");
+        error.to_string().replace(&format!("{}/", self.directory.path().display()), "")
+    }
+}
+
+fn set(argument: &str) -> Files {
+    files([]).set([argument])
+}
+
+fn guide() -> Spec {
+    files([]).ok()
+}
+
+// --- resolution
+
+#[test]
+fn the_guide_is_what_the_guide_pins() {
+    let merged = Merged::new(profile_layer(&PROFILES[0]).expect("a valid profile"));
+    let spec = resolve(merged, &Platform::of("linux", "x86_64")).expect("a complete profile");
+    assert_eq!(
+        serde_json::to_value(&spec).expect("serialisable"),
+        json!({
+            "apiVersion": "meshproof.dev/v1alpha1",
+            "kind": "Environment",
+            "profile": "guide",
+            "cluster": {
+                "name": "istio-cluster",
+                "kubernetes": "1.33.4",
+                "nodeImage": "kindest/node:v1.33.4@sha256:25a6018e48dfcaee478f4a59af81157a437f15e6e140bf103f85a2e7cd0cbbf2",
+                "controlPlanes": 1,
+                "workers": 1,
+                "configPath": "/etc/containerd/certs.d",
+            },
+            "mirrors": { "docker.io": {
+                "server": "https://registry-1.docker.io",
+                "hosts": [{
+                    "url": "https://registry-1.docker.io",
+                    "capabilities": ["pull", "resolve"],
+                    "skipVerify": false,
+                    "overridePath": false,
+                }],
+            } },
+            "proxy": {
+                "enabled": false,
+                "http": "http://172.17.0.1:7890",
+                "https": "http://172.17.0.1:7890",
+                "noProxy": ["localhost", "127.0.0.1", "10.96.0.0/12", "10.244.0.0/16", "172.17.0.0/16", "*.svc"],
+            },
+            "probe": { "image": "docker.io/library/busybox:latest" },
+            "dashboard": {
+                "version": "v2.7.0",
+                "manifest": "https://raw.githubusercontent.com/kubernetes/dashboard/v2.7.0/aio/deploy/recommended.yaml",
+                "adminUser": "admin-user",
+            },
+            "kubectlProxy": { "port": 8001 },
+            "istio": { "version": "1.27.1", "profile": "ambient", "hub": "docker.io/istio" },
+            "gatewayApi": {
+                "version": "v1.3.0",
+                "channel": "standard",
+                "manifest": "https://github.com/kubernetes-sigs/gateway-api/releases/download/v1.3.0/standard-install.yaml",
+            },
+            "tools": {
+                "kind": {
+                    "version": "0.30.0",
+                    "url": "https://github.com/kubernetes-sigs/kind/releases/download/v0.30.0/kind-linux-amd64",
+                },
+                "kubectl": { "version": "1.33.4", "url": "https://dl.k8s.io/release/v1.33.4/bin/linux/amd64/kubectl" },
+                "istioctl": {
+                    "version": "1.27.1",
+                    "url": "https://github.com/istio/istio/releases/download/1.27.1/istioctl-1.27.1-linux-amd64.tar.gz",
+                },
+            },
+            "downloads": {},
+        })
+    );
+}
+
+#[test]
+fn a_mac_downloads_what_its_files_are_called() {
+    let merged = Merged::new(profile_layer(&PROFILES[0]).expect("a valid profile"));
+    let tools = resolve(merged, &Platform::of("macos", "aarch64")).expect("a complete profile").tools;
+    assert_eq!(tools.kind.url, "https://github.com/kubernetes-sigs/kind/releases/download/v0.30.0/kind-darwin-arm64");
+    assert_eq!(tools.kubectl.url, "https://dl.k8s.io/release/v1.33.4/bin/darwin/arm64/kubectl");
+    assert_eq!(tools.istioctl.url, "https://github.com/istio/istio/releases/download/1.27.1/istioctl-1.27.1-osx-arm64.tar.gz");
+}
+
+#[test]
+fn every_profile_is_complete_and_named_as_it_says() {
+    for profile in PROFILES {
+        let spec = files([]).profile(profile.name).ok();
+        assert_eq!(spec.profile, profile.name);
+        assert!(!profile.description.is_empty() && !profile.description.contains('\n'), "{}", profile.name);
+    }
+}
+
+#[test]
+fn versions_are_normalised_and_what_follows_from_them_follows() {
+    let spec = files(["cluster: {kubernetes: v1.32.8}\nistio: {version: v1.30.2}\ndashboard: {version: 2.6.0}\ngatewayApi: {version: 1.4.1}\ntools: {kind: {version: v0.30.0}}"]).ok();
+    assert_eq!((spec.cluster.kubernetes.as_str(), spec.tools.kubectl.version.as_str()), ("1.32.8", "1.32.8"));
+    assert!(spec.cluster.node_image.starts_with("kindest/node:v1.32.8@sha256:abd489f0"), "{}", spec.cluster.node_image);
+    assert_eq!((spec.istio.version.as_str(), spec.tools.istioctl.version.as_str()), ("1.30.2", "1.30.2"));
+    assert_eq!(spec.istio.hub, "registry.istio.io/release");
+    assert_eq!(spec.dashboard.version, "v2.6.0");
+    assert!(spec.dashboard.manifest.contains("/dashboard/v2.6.0/aio/"), "{}", spec.dashboard.manifest);
+    assert!(spec.gateway_api.manifest.ends_with("/v1.4.1/standard-install.yaml"), "{}", spec.gateway_api.manifest);
+    assert!(spec.tools.kind.url.contains("/v0.30.0/"), "{}", spec.tools.kind.url);
+}
+
+#[test]
+fn explicit_tool_versions_and_hubs_stand() {
+    let spec = files(["istio: {hub: quay.io/me}\ntools: {istioctl: {version: 1.28.0}, kubectl: {version: v1.34.0}}"]).ok();
+    assert_eq!((spec.istio.version.as_str(), spec.tools.istioctl.version.as_str()), ("1.27.1", "1.28.0"));
+    assert_eq!((spec.tools.kubectl.version.as_str(), spec.istio.hub.as_str()), ("1.34.0", "quay.io/me"));
+    assert!(spec.tools.istioctl.url.contains("istioctl-1.28.0-"), "{}", spec.tools.istioctl.url);
+}
+
+#[test]
+fn kubernetes_follows_the_tag_of_a_node_image() {
+    for (image, kubernetes) in [
+        ("kindest/node:v1.31.12", "1.31.12"),
+        ("mirror:5000/kindest/node:v1.34.0@sha256:7416", "1.34.0"),
+        ("kindest/node:v1.35.0-rc.1", "1.35.0-rc.1"),
+        // These tell nothing.
+        ("kindest/node:v1.31.12-mine", "1.33.4"),
+        ("kindest/node:latest", "1.33.4"),
+        ("mirror:5000/node", "1.33.4"),
+    ] {
+        let spec = set(&format!("cluster.nodeImage={image}")).ok();
+        assert_eq!((spec.cluster.kubernetes.as_str(), spec.cluster.node_image.as_str()), (kubernetes, image));
+        assert_eq!(spec.tools.kubectl.version, kubernetes, "{image}");
+    }
+}
+
+// --- layers
+
+#[test]
+fn later_layers_win_maps_merge_lists_replace() {
+    let spec = files([
+        "cluster: {name: first, workers: 2}\nproxy: {noProxy: [a, b]}\nmirrors: {quay.io: {hosts: [{url: http://q}]}}",
+        "cluster: {name: second}\nproxy: {noProxy: [c]}\nmirrors: {quay.io: {server: https://quay.io}}",
+    ])
+    .set(["cluster.name=third", "cluster.name=fourth"])
+    .ok();
+    assert_eq!((spec.cluster.name.as_str(), spec.cluster.workers), ("fourth", 2));
+    assert_eq!(spec.proxy.no_proxy, ["c"]);
+    assert_eq!(spec.mirrors.keys().collect::<Vec<_>>(), ["docker.io", "quay.io"]);
+    let quay = &spec.mirrors["quay.io"];
+    assert_eq!((quay.server.as_deref(), quay.hosts[0].url.as_str()), (Some("https://quay.io"), "http://q"));
+    assert_eq!(quay.hosts[0].capabilities, [HostCapability::Pull, HostCapability::Resolve]);
+}
+
+#[test]
+fn null_takes_back_what_is_optional() {
+    let spec = files([
+        "istio: {hub: quay.io/me}\ndownloads: {proxy: http://p}\nmirrors: {quay.io: {server: http://q}, ghcr.io: {}}",
+        "istio: {hub: ~}\ndownloads: {proxy: ~}\nmirrors: {docker.io: null, quay.io: {server: }}",
+    ])
+    .set(["mirrors.ghcr.io="])
+    .ok();
+    assert_eq!((spec.istio.hub.as_str(), spec.downloads.proxy), ("docker.io/istio", None));
+    assert_eq!(spec.mirrors.keys().collect::<Vec<_>>(), ["quay.io"]);
+    assert_eq!(spec.mirrors["quay.io"].server, None);
+    assert!(files(["mirrors: ~"]).ok().mirrors.is_empty());
+    let spec = files(["mirrors: {quay.io: {hosts: [{url: http://q, capabilities: ~, skipVerify: ~}]}}"]).ok();
+    assert_eq!(spec.mirrors["quay.io"].hosts[0].capabilities.len(), 2);
+}
+
+#[test]
+fn empty_files_and_sections_change_nothing() {
+    assert_eq!(
+        files(["", "# nothing\n", "cluster:\n  # name: x\n", "apiVersion: meshproof.dev/v1alpha1\nkind: Environment"]).ok(),
+        guide()
+    );
+}
+
+#[test]
+fn texts_need_no_quotes() {
+    let spec = files(["cluster: {name: 007}\nprobe: {image: docker.io/library/busybox:1.30}\ndashboard: {adminUser: no}"]).ok();
+    assert_eq!((spec.cluster.name.as_str(), spec.dashboard.admin_user.as_str()), ("007", "no"));
+}
+
+#[test]
+fn files_are_found_beside_the_spec() {
+    let content = "dashboard:\n  manifest: up/{version}.yaml\ngatewayApi: {manifest: /abs/g.yaml}\ntools: {kind: {path: bin/kind}}";
+    let files = files([content]).set(["tools.kubectl.path=bin/kubectl"]);
+    let spec = files.ok();
+    let beside = |name: &str| files.directory.path().join(name).display().to_string();
+    assert_eq!((spec.dashboard.manifest, spec.gateway_api.manifest), (beside("up/v2.7.0.yaml"), "/abs/g.yaml".to_owned()));
+    assert_eq!(spec.tools.kind.path, Some(beside("bin/kind")));
+    let here = std::env::current_dir().expect("a directory").join("bin/kubectl");
+    assert_eq!(spec.tools.kubectl.path.map(PathBuf::from), Some(here));
+}
+
+#[test]
+fn a_resolved_spec_loads_to_itself() {
+    let spec = files(["mirrors: {docker.io: {server: ~}, quay.io: {hosts: [{url: http://q, skipVerify: true}]}}"]).ok();
+    let without = set("mirrors.docker.io=").ok();
+    for spec in [guide(), spec, without] {
+        let document = to_document(&spec).to_string();
+        assert_eq!(files([document.as_str()]).ok(), spec, "{document}");
+    }
+}
+
+// --- `--set`
+
+#[test]
+fn sets_reach_every_place() {
+    for (argument, pointer, expected) in [
+        ("cluster.workers=3", "/cluster/workers", json!(3)),
+        ("proxy.enabled=true", "/proxy/enabled", json!(true)),
+        ("proxy.noProxy=[x, '*.svc']", "/proxy/noProxy", json!(["x", "*.svc"])),
+        ("proxy.noProxy.1=y", "/proxy/noProxy/1", json!("y")),
+        ("proxy.noProxy.6=y", "/proxy/noProxy/6", json!("y")),
+        ("proxy={enabled: true}", "/proxy/enabled", json!(true)),
+        ("proxy.http=http://u:p@h:1/?a=b", "/proxy/http", json!("http://u:p@h:1/?a=b")),
+        ("mirrors.\"docker.io\".server=http://m", "/mirrors/docker.io/server", json!("http://m")),
+        ("mirrors.'docker.io'.server=http://m", "/mirrors/docker.io/server", json!("http://m")),
+        ("mirrors.docker\\.io.server=http://m", "/mirrors/docker.io/server", json!("http://m")),
+        ("mirrors.docker.io.server=http://m", "/mirrors/docker.io/server", json!("http://m")),
+        ("mirrors.docker.io.hosts.0.url=http://m", "/mirrors/docker.io/hosts/0/url", json!("http://m")),
+        ("mirrors.docker.io.hosts.0.skipVerify=true", "/mirrors/docker.io/hosts/0/url", json!("https://registry-1.docker.io")),
+        ("mirrors.docker.io.hosts.1.url=http://m", "/mirrors/docker.io/hosts/1/url", json!("http://m")),
+        ("mirrors.docker.io.hosts=[{url: http://m}]", "/mirrors/docker.io/hosts/0/url", json!("http://m")),
+        ("mirrors.registry.k8s.io.hosts.0.url=http://m", "/mirrors/registry.k8s.io/hosts/0/url", json!("http://m")),
+        ("mirrors.registry.k8s.io={server: http://m}", "/mirrors/registry.k8s.io/server", json!("http://m")),
+        ("mirrors.localhost:5000.server=http://m", "/mirrors/localhost:5000/server", json!("http://m")),
+        ("mirrors._default.server=http://m", "/mirrors/_default/server", json!("http://m")),
+        ("mirrors={quay.io: {server: http://m}}", "/mirrors/quay.io/server", json!("http://m")),
+    ] {
+        let spec = serde_json::to_value(set(argument).ok()).expect("serialisable");
+        assert_eq!(spec.pointer(pointer), Some(&expected), "{argument}");
+    }
+}
+
+#[test]
+fn sets_build_on_each_other() {
+    let spec = files([])
+        .set(["mirrors.quay.io.hosts.0.skipVerify=true", "mirrors.quay.io.hosts.0.url=http://a", "mirrors.quay.io.hosts.1.url=http://b"])
+        .ok();
+    let hosts: Vec<_> = spec.mirrors["quay.io"].hosts.iter().map(|host| (host.url.as_str(), host.skip_verify)).collect();
+    assert_eq!(hosts, [("http://a", true), ("http://b", false)]);
+}
+
+#[test]
+fn sets_that_cannot_be() {
+    let keys = "apiVersion, kind, profile, cluster, mirrors, proxy, probe, dashboard, kubectlProxy, istio, gatewayApi, tools, downloads";
+    for (argument, message) in [
+        ("cluster.workers", "expected path=value, for example cluster.workers=2".to_owned()),
+        ("=1", "a part of the path is empty".to_owned()),
+        ("cluster..name=1", "a part of the path is empty".to_owned()),
+        ("mirrors.\"docker.io=1", "a quoted part of the path must end with a quote before the next dot".to_owned()),
+        ("mirrors.\"docker\"io.server=1", "a quoted part of the path must end with a quote before the next dot".to_owned()),
+        ("clutser.name=x", format!("unknown key `clutser`; did you mean `cluster`? Valid keys here: {keys}")),
+        (
+            "cluster.node_image=x",
+            "unknown key `node_image` in `cluster`; did you mean `nodeImage`? Valid keys here: name, kubernetes, nodeImage, controlPlanes, workers, configPath".to_owned(),
+        ),
+        ("cluster.name.x=1", "`cluster.name` has no parts that could be set".to_owned()),
+        ("cluster.workers=many", "`cluster.workers` must be a whole number from 0 to 4294967295, but is the text `many`".to_owned()),
+        ("cluster.name=", "`cluster.name` cannot be removed, it must be a text".to_owned()),
+        ("cluster=", "`cluster` cannot be removed, it must be a map".to_owned()),
+        ("cluster={nam: x}", "unknown key `nam` in `cluster`; did you mean `name`? Valid keys here: name, kubernetes, nodeImage, controlPlanes, workers, configPath".to_owned()),
+        ("cluster.name=[", "not valid YAML: unclosed bracket '['".to_owned()),
+        ("mirrors.docker.io.servr=http://x", "unknown key `servr` in `mirrors.\"docker.io\"`; did you mean `server`? Valid keys here: server, hosts".to_owned()),
+        ("mirrors.quay.io.servr=http://x", "unknown key `servr` in `mirrors.\"quay.io\"`; did you mean `server`? Valid keys here: server, hosts".to_owned()),
+        ("mirrors.quay.io.zzz=http://x", "unknown key `zzz` in `mirrors.\"quay.io\"`; valid keys here: server, hosts".to_owned()),
+        ("mirrors.quay.io.hosts.first.url=http://x", "`first` is not an index of the list `mirrors.\"quay.io\".hosts`; indices count from 0".to_owned()),
+        ("mirrors.quay.io.hosts.1.url=http://x", "the list `mirrors.\"quay.io\".hosts` has 0 entries, so the index can be at most 0, which appends".to_owned()),
+        ("mirrors.docker.io.hosts.0=", "`mirrors.\"docker.io\".hosts.0` cannot be removed, it must be a map".to_owned()),
+        ("mirrors.quay.io.hosts.0.skipVerify=true", "`mirrors.\"quay.io\".hosts.0` lacks the key `url`".to_owned()),
+        ("mirrors.Docker_Hub.server=http://x", "`mirrors` cannot be `Docker_Hub`: a key here is a registry host, with or without a port, or `_default`".to_owned()),
+        ("mirrors.docker\\.x.io.server=http://m", "unknown key `io` in `mirrors.\"docker.x\"`; valid keys here: server, hosts".to_owned()),
+        ("profile=giude", "unknown profile `giude`; did you mean `guide`? Valid profiles: guide".to_owned()),
+        ("profile=[x]", "`profile` must be a text, but is a list".to_owned()),
+    ] {
+        assert_eq!(set(argument).error(), format!("--set {argument}: {message}"));
+    }
+}
+
+// --- errors in files
+
+#[test]
+fn errors_name_file_line_column_and_remedy() {
+    let keys = "apiVersion, kind, profile, cluster, mirrors, proxy, probe, dashboard, kubectlProxy, istio, gatewayApi, tools, downloads";
+    for (content, message) in [
+        ("kind: Environment\nclutser:\n  name: x\n", format!("2:1: unknown key `clutser`; did you mean `cluster`? Valid keys here: {keys}")),
+        ("xyzzy: 1\n", format!("1:1: unknown key `xyzzy`; valid keys here: {keys}")),
+        ("mirrors:\n  docker.io:\n    hosts:\n      - url: http://a\n        skip_verify: true\n", "5:9: unknown key `skip_verify` in `mirrors.\"docker.io\".hosts.0`; did you mean `skipVerify`? Valid keys here: url, capabilities, skipVerify, overridePath".to_owned()),
+        ("cluster:\n  workers: three\n", "2:12: `cluster.workers` must be a whole number from 0 to 4294967295, but is the text `three`".to_owned()),
+        ("cluster:\n  controlPlanes: 0\n", "2:18: `cluster.controlPlanes` must be a whole number from 1 to 4294967295, but is the number 0".to_owned()),
+        ("kubectlProxy: {port: 70000}\n", "1:22: `kubectlProxy.port` must be a whole number from 0 to 65535, but is the number 70000".to_owned()),
+        ("proxy:\n  enabled: yes\n", "2:12: `proxy.enabled` must be true or false, but is the text `yes`".to_owned()),
+        ("proxy:\n  noProxy: localhost\n", "2:12: `proxy.noProxy` must be a list, but is the text `localhost`".to_owned()),
+        ("cluster: [1]\n", "1:10: `cluster` must be a map, but is a list".to_owned()),
+        ("cluster:\n  name: true\n", "2:9: `cluster.name` must be a text, but is `true`".to_owned()),
+        ("- cluster\n", "1:1: `a spec` must be a map, but is a list".to_owned()),
+        ("tools:\n  kind:\n    path: \"\"\n", "3:11: `tools.kind.path` must be a file, but is an empty text".to_owned()),
+        ("cluster:\n  name: ~\n", "2:9: `cluster.name` cannot be removed, it must be a text".to_owned()),
+        ("gatewayApi: {channel: standart}\n", "1:23: `gatewayApi.channel` cannot be `standart`; did you mean `standard`? Valid values: standard, experimental".to_owned()),
+        ("mirrors: {docker.io: {hosts: [{url: http://a, capabilities: [pull, fly]}]}}\n", "1:68: `mirrors.\"docker.io\".hosts.0.capabilities.1` cannot be `fly`; valid values: pull, resolve, push".to_owned()),
+        ("apiVersion: v1\n", "1:13: `apiVersion` cannot be `v1`; valid values: meshproof.dev/v1alpha1".to_owned()),
+        ("kind: Cluster\n", "1:7: `kind` cannot be `Cluster`; valid values: Environment".to_owned()),
+        ("profile: gide\n", "1:10: unknown profile `gide`; did you mean `guide`? Valid profiles: guide".to_owned()),
+        ("cluster:\n  name: a\n  name: b\n", "3:3: duplicate key `name`, first given on line 2, column 3".to_owned()),
+        ("cluster: {}\n---\nproxy: {}\n", "3:1: a second document begins here, but a spec is one document".to_owned()),
+        ("cluster: [\n", "1:10: not valid YAML: unclosed bracket '['".to_owned()),
+        ("mirrors:\n  docker.io:\n    hosts:\n      - skipVerify: true\n", "4:9: `mirrors.\"docker.io\".hosts.0` lacks the key `url`".to_owned()),
+        ("mirrors:\n  https://docker.io: {}\n", "2:3: `mirrors` cannot be `https://docker.io`: a key here is a registry host, with or without a port, or `_default`".to_owned()),
+        ("cluster:\n  name: My_Cluster\n", "2:9: `cluster.name` cannot be `My_Cluster`: kind takes lower-case letters, digits, dots and dashes only".to_owned()),
+        ("cluster: {configPath: etc/certs.d}\n", "1:23: `cluster.configPath` cannot be `etc/certs.d`: not the absolute path of one directory".to_owned()),
+        ("cluster: {nodeImage: \"a b\"}\n", "1:22: `cluster.nodeImage` cannot be `a b`: not an image reference".to_owned()),
+        ("mirrors: {docker.io: {server: registry-1.docker.io}}\n", "1:31: `mirrors.\"docker.io\".server` cannot be `registry-1.docker.io`: a URL here starts with http:// or https://".to_owned()),
+        ("proxy:\n  https: socks5://h:1\n", "2:10: `proxy.https` cannot be `socks5://h:1`: a URL here starts with http:// or https://".to_owned()),
+        ("downloads: {proxy: \"http://\"}\n", "1:20: `downloads.proxy` cannot be `http://`: not a URL".to_owned()),
+        ("dashboard: {manifest: \"file:///x.yaml\"}\n", "1:23: `dashboard.manifest` cannot be `file:///x.yaml`: a URL here starts with http:// or https://".to_owned()),
+        ("probe: {image: busybox}\n", "1:16: `probe.image` cannot be `busybox`: not a full image reference with the host of its registry, like docker.io/library/busybox:latest".to_owned()),
+        ("probe: {image: library/busybox}\n", "1:16: `probe.image` cannot be `library/busybox`: not a full image reference with the host of its registry, like docker.io/library/busybox:latest".to_owned()),
+        ("istio: {version: 1.27}\n", "1:18: `istio.version` is not a version".to_owned()),
+        ("gatewayApi:\n  manifest: https://x/{verson}/{channel}\n", "2:13: unknown placeholder `{verson}` in `gatewayApi.manifest`; did you mean `version`? Valid placeholders: version, channel".to_owned()),
+        ("cluster: {kubernetes: 1.33.3}\n", "1:23: no node image of kind 0.30.0 for Kubernetes 1.33.3 is known; known are 1.34.0, 1.33.4, 1.32.8, 1.31.12; name another one in `cluster.nodeImage`".to_owned()),
+        ("tools: {kind: {version: 0.31.0}}\n", "1:25: no node image of kind 0.31.0 for Kubernetes 1.33.4 is known; known are 1.35.0; name another one in `cluster.nodeImage`".to_owned()),
+        ("tools: {kind: {version: 0.99.0}}\n", "1:25: no node image of kind 0.99.0 for Kubernetes 1.33.4 is known; known are kind 0.26.0, kind 0.27.0, kind 0.28.0, kind 0.29.0, kind 0.30.0, kind 0.31.0, kind 0.32.0, kind 0.33.0; name another one in `cluster.nodeImage`".to_owned()),
+        ("cluster:\n  kubernetes: 1.33.4\n  nodeImage: kindest/node:v1.34.0\n", "3:14: `cluster.nodeImage` is Kubernetes 1.34.0, but `cluster.kubernetes` is 1.33.4 (a.yaml:2:15); leave one of them out".to_owned()),
+    ] {
+        assert_eq!(files([content]).error(), format!("a.yaml:{message}"), "{content}");
+    }
+}
+
+#[test]
+fn urls_are_checked_whole() {
+    for url in ["http://h", "https://h:443/p", "http://u:p@h:1", "http://[::1]:5000", "http://10.0.0.1:80/v2"] {
+        assert_eq!(set(&format!("downloads.proxy={url}")).ok().downloads.proxy.as_deref(), Some(url));
+    }
+    for url in ["http://", "http:///p", "http://h:99999", "http://h:/", "http://a b"] {
+        let error = set(&format!("downloads.proxy={url}")).error();
+        assert!(error.ends_with("not a URL"), "{url}: {error}");
+    }
+}
+
+#[test]
+fn the_length_of_a_cluster_name_is_limited() {
+    assert_eq!(set(&format!("cluster.name={}", "a".repeat(50))).ok().cluster.name.len(), 50);
+    let error = set(&format!("cluster.name={}", "a".repeat(51))).error();
+    assert!(error.ends_with(": longer than 50 characters, which host names do not bear"), "{error}");
+}
+
+#[test]
+fn an_error_is_in_the_layer_that_wrote_the_value() {
+    let error = files(["istio: {version: 1}", "\n\nistio:\n  version: x"]).error();
+    assert_eq!(error, "b.yaml:4:12: `istio.version` is not a version");
+    let error = files(["istio: {version: 1}"]).set(["istio.version=2"]).error();
+    assert_eq!(error, "--set istio.version=2: `istio.version` is not a version");
+}
+
+#[test]
+fn causes_are_in_the_chain() {
+    let error = load(&set("istio.version=2").request).expect_err("no version");
+    assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("`2` is not a version like 1.2.3"));
+    let request = Request { files: vec![PathBuf::from("/nonexistent/spec.yaml")], ..Request::default() };
+    let error = load(&request).expect_err("no file");
+    assert_eq!(error.to_string(), "cannot read the spec /nonexistent/spec.yaml");
+    assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("No such file or directory (os error 2)"));
+}
+
+#[test]
+fn the_profile_option_wins() {
+    assert_eq!(files(["profile: nope"]).profile("guide").ok().profile, "guide");
+    assert_eq!(files([]).profile("nope").error(), "--profile: unknown profile `nope`; valid profiles: guide");
+    assert_eq!(
+        files(["profile: guide"]).set(["profile=nope"]).error(),
+        "--set profile=nope: unknown profile `nope`; valid profiles: guide"
+    );
+}
+
+// --- the schema
+
+/// Every key that a spec can have, with every optional one present.
+fn full() -> serde_json::Value {
+    let mut spec = guide();
+    spec.downloads.proxy = Some("http://p".to_owned());
+    for tool in [&mut spec.tools.kind, &mut spec.tools.kubectl, &mut spec.tools.istioctl] {
+        tool.path = Some("/bin/tool".to_owned());
+    }
+    serde_json::to_value(spec).expect("serialisable")
+}
+
+fn assert_same_keys(shape: Shape, value: &serde_json::Value, path: &str) {
+    match (shape, value) {
+        (Shape::Section(fields), serde_json::Value::Object(map)) => {
+            let mut ours = schema::names(fields);
+            let mut theirs: Vec<&str> = map.keys().map(String::as_str).collect();
+            ours.sort_unstable();
+            theirs.sort_unstable();
+            assert_eq!(ours, theirs, "keys of `{path}`");
+            for field in fields {
+                assert_same_keys(field.shape, &map[field.name], &format!("{path}.{}", field.name));
+            }
+        }
+        (Shape::Registries(inner), serde_json::Value::Object(map)) => {
+            map.iter().for_each(|(key, value)| assert_same_keys(*inner, value, key))
+        }
+        (Shape::List(inner), serde_json::Value::Array(items)) => items.iter().for_each(|value| assert_same_keys(*inner, value, path)),
+        (Shape::Integer { .. }, serde_json::Value::Number(_))
+        | (Shape::Bool, serde_json::Value::Bool(_))
+        | (Shape::Text | Shape::UrlOrFile | Shape::File | Shape::Word(_), serde_json::Value::String(_)) => {}
+        (shape, value) => panic!("`{path}` is {shape:?} in the schema and {value} in the model"),
+    }
+}
+
+#[test]
+fn the_schema_has_the_keys_of_the_model() {
+    assert_same_keys(schema::SPEC, &full(), "");
+}
+
+// --- advice and fingerprint
+
+#[test]
+fn the_guide_needs_no_advice() {
+    assert_eq!(advisories(&guide()), []);
+}
+
+#[test]
+fn advice_is_given_where_something_will_surprise() {
+    assert_eq!(
+        advisories(&set("cluster.kubernetes=1.34.0").ok()),
+        [Advisory::KubernetesOutsideIstioRange {
+            istio: "1.27.1".to_owned(),
+            kubernetes: "1.34.0".to_owned(),
+            oldest: "1.29".to_owned(),
+            newest: "1.33".to_owned(),
+        }]
+    );
+    for (url, expected) in [("http://127.0.0.1:7890", 1), ("http://u:p@localhost:1", 1), ("http://[::1]:1", 1), ("http://10.0.0.1:1", 0)] {
+        let spec = files([]).set(["proxy.enabled=true", &format!("proxy.http={url}")]).ok();
+        assert_eq!(advisories(&spec).len(), expected, "{url}");
+        assert_eq!(advisories(&set(&format!("proxy.http={url}")).ok()), [], "{url}, but not enabled");
+    }
+    let istio = "istio.version=1.30.2";
+    let missing = Advisory::IstioRegistryNotMirrored { istio: "1.30.2".to_owned(), registry: "registry.istio.io".to_owned() };
+    assert_eq!(advisories(&set(istio).ok()), [missing]);
+    for fine in ["mirrors._default.server=http://m", "mirrors.registry.istio.io.server=http://m", "mirrors=", "istio.hub=docker.io/istio"] {
+        assert_eq!(advisories(&files([]).set([istio, fine]).ok()), [], "{fine}");
+    }
+}
+
+#[test]
+fn a_fingerprint_names_what_was_asked_for() {
+    let spec = guide();
+    assert_eq!(fingerprint(&spec), fingerprint(&files(["cluster: {workers: 1}"]).ok()));
+    assert_ne!(fingerprint(&spec), fingerprint(&set("cluster.workers=2").ok()));
+    let print = fingerprint(&spec);
+    assert!(print.len() == 16 && print.bytes().all(|b| b.is_ascii_hexdigit()), "{print}");
+}
+
+#[test]
+fn the_examples_load() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/spec");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(directory).expect("the examples") {
+        let path = entry.expect("an example").path();
+        load(&Request { files: vec![path.clone()], ..Request::default() }).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        seen += 1;
+    }
+    assert!(seen >= 2);
+}
