@@ -106,10 +106,13 @@ pub async fn end_if_same(pid: u32, start_ticks: u64) -> Ended {
 
 /// Resolves when the process ends, whoever its parent is. Where the system cannot tell, never.
 #[cfg(target_os = "linux")]
+#[expect(deprecated, reason = "its successor is unsafe, because a type may close its descriptor early; an `OwnedFd` does not")]
 fn watch_exit(pid: u32) -> impl Future<Output = ()> {
     use rustix::process::{PidfdFlags, pidfd_open};
+    use tokio::io::{Interest, unix::AsyncFd};
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    let handle = pid.and_then(|p| pidfd_open(p, PidfdFlags::NONBLOCK).ok()).and_then(|fd| tokio::io::unix::AsyncFd::new(fd).ok());
+    let fd = pid.and_then(|p| pidfd_open(p, PidfdFlags::NONBLOCK).ok());
+    let handle = fd.and_then(|fd| AsyncFd::with_interest(fd, Interest::READABLE).ok());
     async move {
         match &handle {
             Some(fd) => drop(fd.readable().await),

@@ -467,7 +467,8 @@ impl Live {
             if self.secret_output { REDACTED.to_owned() } else { record_tail(&self.journal.redactor().text(text)) }
         };
         CommandRecord {
-            argv: self.argv.clone(),
+            // Redacted again: more may be known to be secret than when it started.
+            argv: self.argv.iter().map(|a| self.journal.redactor().text(a)).collect(),
             pid: self.group.pid,
             exit_code,
             duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
