@@ -262,7 +262,7 @@ impl Download<'_> {
         if found != expected {
             return Err(DownloadError::Checksum { url: self.url.to_owned(), expected, found });
         }
-        if self.url.ends_with(".tar.gz") || self.url.ends_with(".tgz") {
+        if self.url.ends_with(".tar.gz") {
             file = self.unpack(file).await?;
         }
         file.as_file().set_permissions(std::fs::Permissions::from_mode(0o755)).map_err(write)?;

@@ -12,6 +12,14 @@ fn finished(journal: &Journal) -> Vec<CommandRecord> {
     records.filter_map(|r| if let Event::CommandFinished(c) = r.event { Some(c) } else { None }).collect()
 }
 
+#[test]
+fn the_futures_can_be_spawned() {
+    fn sendable<T: Send>(_: &T) {}
+    let journal = Journal::in_memory();
+    sendable(&sh("true").ok(&journal));
+    sendable(&sh("true").spawn(&journal));
+}
+
 /// Waits until a condition that something else brings about is true.
 async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(8);
