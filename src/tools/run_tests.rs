@@ -124,7 +124,7 @@ async fn lines_come_while_the_command_runs() {
 async fn a_timeout_ends_grandchildren_even_stubborn_ones() {
     let dir = tempfile::tempdir().unwrap();
     let journal = Journal::in_memory();
-    let script = "sh -c 'trap \"\" TERM; echo $$ > pid; while :; do sleep 1; done' & echo waiting >&2; wait";
+    let script = "sh -c 'trap \"\" TERM; echo $$ > pid; i=0; while [ $i -lt 60 ]; do i=$((i+1)); sleep 1; done' >/dev/null 2>&1 & echo waiting >&2; wait";
     let run = sh(script).current_dir(dir.path()).timeout(Duration::from_secs(1)).output(&journal);
     let file = dir.path().join("pid");
     let (result, (pid, ticks)) = tokio::join!(run, process_in(&file));
