@@ -1,1 +1,29 @@
 //! The command line tools: kind, kubectl, istioctl.
+//!
+//! This is the only module that starts processes. [`Command`] runs one with a scrubbed environment, in a process group of its
+//! own, and journals its start and its end. [`Tools`] finds the right version of each tool or downloads it.
+
+mod archive;
+mod capture;
+mod download;
+mod environment;
+mod error;
+mod locate;
+mod process;
+mod run;
+mod running;
+mod version;
+
+#[cfg(test)]
+mod testing;
+
+pub use archive::ArchiveError;
+pub use download::{DownloadError, MAX_TEXT_BYTES, fetch_text};
+pub use environment::{PASSED_VARIABLES, copy_docker_config, docker_config_dir};
+pub use error::{Attempt, ToolError};
+pub use locate::{Origin, Tool, ToolName, Tools};
+pub use process::{Ended, end_if_same, is_alive, start_ticks};
+pub use run::{Command, Exit, Output, RunError};
+pub use running::Running;
+
+pub use capture::Stream;
