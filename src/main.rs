@@ -1,1 +1,5 @@
-fn main() {}
+//! The `meshproof` command.
+
+fn main() -> std::process::ExitCode {
+    meshproof::cli::main()
+}

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use crate::spec::catalog::DocumentedRole;
 use crate::spec::{HostCapability, MirrorSpec, Spec};
 
 /// A registry name that can exist nowhere (RFC 6761); its `hosts.toml` points at an address of the node itself where nothing listens. A pull
@@ -20,9 +21,7 @@ pub const DROP_IN_PATH: &str = "/etc/systemd/system/containerd.service.d/http-pr
 pub fn kind_config(spec: &Spec, certs_dir: &Path) -> String {
     let cluster = &spec.cluster;
     let mut out = format!("kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nname: {}\nnodes:\n", cluster.name);
-    let roles =
-        std::iter::repeat_n("control-plane", cluster.control_planes as usize).chain(std::iter::repeat_n("worker", cluster.workers as usize));
-    for role in roles {
+    for (_, role) in expected_nodes(spec) {
         // JSON strings are YAML strings, whatever characters a path holds.
         let image = serde_json::Value::from(cluster.node_image.as_str());
         let host = serde_json::Value::from(certs_dir.to_string_lossy());
@@ -40,17 +39,11 @@ pub fn kind_config(spec: &Spec, certs_dir: &Path) -> String {
     out
 }
 
-/// The names that kind gives to the nodes of the spec, with their roles. Source: kind `pkg/cluster/internal/providers/common/namer.go`.
+/// The names that kind gives to the nodes of the spec, with their roles.
 #[must_use]
 pub fn expected_nodes(spec: &Spec) -> Vec<(String, &'static str)> {
-    let name = |role: &str, i: u32| match i {
-        0 => format!("{}-{role}", spec.cluster.name),
-        i => format!("{}-{role}{}", spec.cluster.name, i + 1),
-    };
-    (0..spec.cluster.control_planes)
-        .map(|i| (name("control-plane", i), "control-plane"))
-        .chain((0..spec.cluster.workers).map(|i| (name("worker", i), "worker")))
-        .collect()
+    let of = |role: DocumentedRole, count: u32| (1..=count).map(move |i| (role.container_name(&spec.cluster.name, i), role.as_str()));
+    of(DocumentedRole::ControlPlane, spec.cluster.control_planes).chain(of(DocumentedRole::Worker, spec.cluster.workers)).collect()
 }
 
 /// The directory of a registry below `certs.d`. A port is written the way that containerd looks for first on every system.

@@ -117,7 +117,7 @@ pub trait NodeAccess: Send + Sync {
     fn write_file<'a>(&'a self, node: &'a str, path: &'a str, content: &'a str) -> BoxFuture<'a, Result<(), NodeError>>;
 }
 
-impl dyn NodeAccess {
+impl dyn NodeAccess + '_ {
     /// Runs a command that must succeed; its standard output.
     ///
     /// # Errors
@@ -197,7 +197,6 @@ pub enum ClientError {
 /// # Errors
 /// When the file cannot be used.
 pub async fn client(path: &std::path::Path, context: &str) -> Result<kube::Client, ClientError> {
-    crate::tools::install_crypto();
     let bad = |source| ClientError::Kubeconfig { path: path.to_owned(), source };
     let kubeconfig = Kubeconfig::read_from(path).map_err(bad)?;
     let options = KubeConfigOptions { context: Some(context.to_owned()), ..KubeConfigOptions::default() };

@@ -5,7 +5,6 @@ use std::net::{Ipv4Addr, TcpListener};
 use futures::future::BoxFuture;
 
 use super::{Action, Done, PlanStep, StageContext, StageError};
-use crate::journal::Event;
 use crate::spec::Spec;
 
 pub(super) struct Preflight;
@@ -17,9 +16,7 @@ impl Action for Preflight {
             context.provider.preflight(context).await?;
             let (kind, kubectl, istioctl) =
                 tokio::join!(context.tools.kind(), context.tools.kubectl(), context.tools.istioctl());
-            for tool in [kind?, kubectl?, istioctl?] {
-                context.journal.write(Event::Fact { name: tool.name.as_str().to_owned(), value: tool.version.clone() });
-            }
+            (kind?, kubectl?, istioctl?);
             Ok(Done::Already)
         })
     }

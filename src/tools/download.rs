@@ -149,9 +149,22 @@ fn is_url(text: &str) -> bool {
     ["http://", "https://"].iter().any(|s| text.get(..s.len()).is_some_and(|t| t.eq_ignore_ascii_case(s)))
 }
 
-fn client(downloads: &DownloadsSpec) -> Result<Client, DownloadError> {
+/// A client that takes no proxy from anywhere and follows no redirects, for servers that run on this machine.
+///
+/// # Errors
+/// When the client cannot be made.
+pub fn plain_client() -> reqwest::Result<Client> {
+    install_crypto();
+    Client::builder().no_proxy().redirect(redirect::Policy::none()).timeout(Duration::from_secs(10)).build()
+}
+
+fn install_crypto() {
     // Fails when one is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+fn client(downloads: &DownloadsSpec) -> Result<Client, DownloadError> {
+    install_crypto();
     // Redirects go to other hosts as a rule, but never from https to http.
     let policy = redirect::Policy::custom(|attempt| {
         let was_secure = attempt.previous().last().is_some_and(|u| u.scheme() == "https");

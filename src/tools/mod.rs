@@ -18,7 +18,7 @@ mod version;
 mod testing;
 
 pub use archive::ArchiveError;
-pub use download::{DownloadError, MAX_TEXT_BYTES, fetch_text};
+pub use download::{DownloadError, MAX_TEXT_BYTES, fetch_text, plain_client};
 pub use environment::{PASSED_VARIABLES, copy_docker_config, docker_config_dir};
 pub use error::{Attempt, ToolError};
 pub use locate::{Origin, Tool, ToolName, Tools};

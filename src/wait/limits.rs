@@ -43,6 +43,8 @@ pub enum Limit {
     KubectlProxy,
     /// A kubelet answers through the API server.
     KubeletAnswer,
+    /// One outcome is judged, its own waits included.
+    Outcome,
     /// Another process gives up the session's lock.
     SessionLock,
 }
@@ -53,12 +55,14 @@ impl Limit {
     pub fn base(self) -> Duration {
         Duration::from_secs(match self {
             Self::EngineAnswer | Self::KubectlProxy | Self::KubeletAnswer => 10,
-            Self::ApiServer | Self::ServiceAnswer | Self::GatewayClasses | Self::RuntimeRestart | Self::Controller => 60,
+            Self::ServiceAnswer | Self::GatewayClasses => 30,
+            Self::ApiServer | Self::RuntimeRestart | Self::Controller => 60,
             Self::ShortCommand | Self::NodeCommand => 30,
             Self::ClusterCreate => 900,
-            Self::ClusterDelete | Self::CrdsEstablished | Self::SessionLock => 120,
+            Self::ClusterDelete | Self::CrdsEstablished | Self::SessionLock | Self::Outcome => 120,
             Self::NodesReady | Self::SystemReady => 180,
-            Self::Dashboard | Self::IstioReady | Self::ImagePull => 300,
+            Self::ImagePull => 90,
+            Self::Dashboard | Self::IstioReady => 300,
             Self::IstioInstall => 1260,
         })
     }

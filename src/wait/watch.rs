@@ -84,9 +84,8 @@ impl Waiter {
     pub fn watch<K>(&mut self, api: Api<K>, params: &ListParams) -> Watched<K>
     where
         K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
-        K::DynamicType: Default,
     {
-        let kind = K::plural(&K::DynamicType::default()).into_owned();
+        let kind = api.resource_url().rsplit('/').next().unwrap_or_default().to_owned();
         let store = Watched(Arc::new(RwLock::new(Store { items: BTreeMap::new(), listed: false, error: None })));
         let seen = store.clone();
         self.unknown.push(Box::new(move || {

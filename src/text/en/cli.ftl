@@ -1,1 +1,28 @@
-### cli
+### What the command line says.
+
+cli-error = error: { $chain }
+cli-hint = hint: { $hint }
+cli-warning = warning: { $text }
+cli-hint-recorded-spec = The recorded spec is of another version of meshproof; name the spec with --spec.
+cli-bad-timeout-scale = --timeout-scale must be between 0.01 and 100
+cli-no-junit = only run, up and verify have a JUnit report
+cli-nothing-to-remove = There is nothing to remove: no environment was made in { $dir }
+cli-down-interrupted = Interrupted; meshproof down removes the rest.
+cli-removed = removed: { $what }
+cli-remains = remains: { $what }
+cli-interrupted-cluster = Interrupted. The cluster { $cluster } may exist, whole or in part; meshproof up goes on, meshproof down removes it. State: { $dir }
+cli-interrupted-nothing = Interrupted. No cluster was made; only { $dir } remains, which meshproof down removes.
+cli-plan-file = write { $path }:
+cli-plan-file-on-nodes = write { $path } on every node:
+cli-explain-kind = kind:         { $value }
+cli-explain-guide = guide:        { $value }
+cli-explain-needs = needs:        { $value }
+cli-explain-capabilities = capabilities: { $value }
+cli-explain-hint = hint:         { $value }
+cli-explain-outcomes = outcomes:     { $value }
+cli-unknown-id = there is no stage and no outcome `{ $id }`
+cli-did-you-mean = did you mean `{ $id }`? `meshproof list outcomes` and `meshproof list stages` show them all
+cli-status-none = No environment: nothing was made in { $dir }
+cli-status-session = session { $session }: { $phase }, backend { $backend }, cluster { $cluster }, { $age } old, in { $dir }
+cli-status-node = node { $node }: { $state }
+cli-status-journal = last journal: { $journal }

@@ -1,1 +1,57 @@
-### stages
+### Stages: titles, what a plan says, warnings, refusals and what remains.
+
+stage-preflight = Preflight: engine, host, ports, tools, leftovers
+stage-mirror = Registry mirrors: certs.d and its hosts.toml
+stage-cluster = Kind cluster
+stage-nodes = Every node and kube-system Ready
+stage-proxy = Proxy of containerd on every node
+stage-dashboard = Kubernetes Dashboard
+stage-admin-user = Admin user of the Dashboard
+stage-istio = Istio in ambient mode
+stage-gateway-api = Gateway API CRDs
+
+plan-preflight = check the container engine, memory, inotify, cgroup version, the port of kubectl proxy, and that the cluster's name is free
+plan-tool = find { $tool } { $version } on PATH or in the tool cache, else download { $url } and check it against the published SHA-256
+plan-nodes = wait until { $nodes } are Ready, and then every pod of kube-system
+plan-no-proxy = proxy.enabled is false: no drop-in is written (the guide's proxy would be { $http })
+plan-gateway-api = only if a CRD of the bundle is missing:
+
+progress-node-image-pull = the node image { $image } is not here yet and will be pulled
+
+warning-memory = The engine has { $has } MiB of memory; Istio on all nodes together requests { $needs } MiB.
+warning-inotify = fs.inotify.{ $name } is { $has }; kind recommends { $needs }. Remedy: sysctl fs.inotify.{ $name }={ $needs }
+warning-recreate-missing-node = The container of { $nodes } is gone and kind cannot add a node to a cluster: the cluster is made anew.
+warning-recreate-no-api = The API server does not answer after the nodes were started ({ $seen }): the cluster is made anew.
+warning-other-bundle = Gateway API { $found } is installed and stays, since the guide installs it only if missing; the spec wants { $wanted }.
+warning-kubernetes-outside-istio-range = Istio { $istio } supports Kubernetes { $oldest } to { $newest }; this environment has { $kubernetes }.
+warning-loopback-proxy = { $key } is { $url }: inside a node that address is the node itself.
+warning-istio-registry-not-mirrored = The images of Istio { $istio } come from { $registry }, for which no mirror is named.
+warning-journal-broken = The journal could not be written to the end: { $error }
+
+refusal-port-busy = 127.0.0.1:{ $port } is in use, and `kubectl proxy` would need it ({ $error })
+    .hint = End the process that listens there (a `kubectl proxy` of your own, perhaps), or take a free port: --set kubectlProxy.port=0
+refusal-cluster-taken = The name { $cluster } is taken: the container { $container } was not made by this environment
+    .hint = Choose another name with --set cluster.name=NAME. If the cluster is yours and no longer needed: kind delete cluster --name { $cluster }
+refusal-cluster-drift = The cluster { $cluster } was made from another kind configuration than the spec now asks for
+    .hint = meshproof down removes it; the next up makes it anew.
+refusal-cgroup-v1 = Kubernetes { $kubernetes } does not run on a host with cgroup v1
+    .hint = Use a host with cgroup v2, or a node image of Kubernetes 1.34 or older.
+refusal-memory = The container engine has { $has } MiB of memory; a node with Istio's control plane needs { $needs } MiB
+    .hint = Give the engine more memory.
+refusal-inotify = fs.inotify.{ $name } is { $has }, which is too little for a kind cluster
+    .hint = sysctl fs.inotify.{ $name }={ $needs }
+refusal-no-environment = There is no environment here: no cluster { $cluster } of this session exists
+    .hint = meshproof up makes one.
+refusal-no-session = There is no environment here: nothing was made in { $dir }
+    .hint = meshproof up makes one; --state-dir or MESHPROOF_STATE names another place.
+refusal-other-spec = The environment here is the cluster { $has }, but the spec asks for { $wanted }
+    .hint = meshproof down removes the old one; or use another --state-dir.
+
+remains-foreign = kind cluster { $cluster }: its container { $container } was not made by this environment and is left alone
+remains-network = network kind: other containers are attached to it
+
+hint-engine-unreachable = Start Docker, or set DOCKER_HOST to an engine that answers.
+hint-download = Behind a proxy: --set downloads.proxy=URL. Without internet: name a local file.
+
+unsupported-node-proxy = the spec has no proxy for the nodes (proxy.enabled is false)
+unsupported-transcript = the stages of this environment recorded no transcript of it

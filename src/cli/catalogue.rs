@@ -1,0 +1,126 @@
+//! `list` and `explain`.
+
+use std::fmt::Write as _;
+
+use clap::ValueEnum;
+use serde_json::json;
+
+use super::{Failure, Format, Global, print, print_json, select};
+use crate::journal::OutcomeKind;
+use crate::outcomes::Outcome;
+use crate::spec::PROFILES;
+use crate::stages::Stage;
+use crate::text;
+
+/// What can be listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Kind {
+    /// Provisioning steps.
+    Stages,
+    /// Checkable claims.
+    Outcomes,
+    /// Sets of versions.
+    Profiles,
+}
+
+fn kind(outcome: &Outcome) -> &'static str {
+    match outcome.kind {
+        OutcomeKind::Documented => "documented",
+        OutcomeKind::Hardening => "hardening",
+        OutcomeKind::Defect => "defect",
+    }
+}
+
+fn outcome_json(outcome: &Outcome) -> serde_json::Value {
+    let info = outcome.info();
+    json!({
+        "id": info.id, "title": info.title, "kind": kind(outcome), "section": info.section, "sentence": info.sentence, "hint": info.hint,
+        "needs": outcome.needs, "capabilities": outcome.capabilities.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+pub(super) fn list(global: &Global, what: Kind) -> Result<u8, Failure> {
+    select::no_junit(global)?;
+    let json = global.format == Format::Json;
+    match what {
+        Kind::Stages if json => print_json(&crate::stages::builtin().iter().map(Stage::info).collect::<Vec<_>>())?,
+        Kind::Stages => print(&rows(crate::stages::builtin().iter().map(|s| [s.id.to_owned(), s.info().title])))?,
+        Kind::Outcomes if json => print_json(&crate::outcomes::builtin().iter().map(outcome_json).collect::<Vec<_>>())?,
+        Kind::Outcomes => print(&rows(crate::outcomes::builtin().iter().map(|o| {
+            let section = o.anchor.map_or("-", |a| a.section);
+            [o.id.to_owned(), kind(o).to_owned(), section.to_owned(), o.info().title]
+        })))?,
+        Kind::Profiles if json => {
+            print_json(&PROFILES.iter().map(|p| json!({"name": p.name, "description": p.description})).collect::<Vec<_>>())?;
+        }
+        Kind::Profiles => print(&rows(PROFILES.iter().map(|p| [p.name.to_owned(), p.description.to_owned()])))?,
+    }
+    Ok(0)
+}
+
+pub(super) fn explain(global: &Global, id: &str) -> Result<u8, Failure> {
+    select::no_junit(global)?;
+    let texts = text::current();
+    let (outcomes, stages) = (crate::outcomes::builtin(), crate::stages::builtin());
+    if let Some(outcome) = outcomes.iter().find(|o| o.id == id) {
+        if global.format == Format::Json {
+            print_json(&outcome_json(outcome))?;
+            return Ok(0);
+        }
+        let info = outcome.info();
+        let mut out = format!("{id}\n{}\n\n", info.title);
+        let mut line = |key: &str, value: &str| {
+            let _ = writeln!(out, "{}", texts.with(key, &[("value", value)]));
+        };
+        line("cli-explain-kind", kind(outcome));
+        if let Some(anchor) = outcome.anchor {
+            line("cli-explain-guide", &format!("{} «{}»", anchor.section, anchor.sentence));
+        }
+        line("cli-explain-needs", &outcome.needs.join(", "));
+        if !outcome.capabilities.is_empty() {
+            let names: Vec<String> = outcome.capabilities.iter().map(ToString::to_string).collect();
+            line("cli-explain-capabilities", &names.join(", "));
+        }
+        line("cli-explain-hint", &info.hint);
+        print(&out)?;
+        return Ok(0);
+    }
+    if let Some(stage) = stages.iter().find(|s| s.id == id) {
+        if global.format == Format::Json {
+            print_json(&stage.info())?;
+            return Ok(0);
+        }
+        let dependents: Vec<&str> = outcomes.iter().filter(|o| o.needs.contains(&id)).map(|o| o.id).collect();
+        let mut out = format!("{id}\n{}\n\n", stage.info().title);
+        let mut line = |key: &str, value: String| {
+            let _ = writeln!(out, "{}", texts.with(key, &[("value", &value)]));
+        };
+        line("cli-explain-needs", if stage.needs.is_empty() { "-".to_owned() } else { stage.needs.join(", ") });
+        line("cli-explain-outcomes", dependents.join(", "));
+        print(&out)?;
+        return Ok(0);
+    }
+    let ids: Vec<&str> = outcomes.iter().map(|o| o.id).chain(stages.iter().map(|s| s.id)).collect();
+    let nearest = ids.iter().map(|known| (strsim::jaro_winkler(id, known), *known)).max_by(|a, b| a.0.total_cmp(&b.0));
+    let hint = nearest.map(|(_, known)| texts.with("cli-did-you-mean", &[("id", known)]));
+    Err(Failure::usage(texts.with("cli-unknown-id", &[("id", id)]), hint))
+}
+
+/// Columns as wide as their widest cell; the last one is left as it is.
+fn rows<const N: usize>(rows: impl Iterator<Item = [String; N]>) -> String {
+    use unicode_width::UnicodeWidthStr;
+    let rows: Vec<[String; N]> = rows.collect();
+    let width = |column: usize| rows.iter().map(|r| r[column].width()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let mut out = String::new();
+    for row in &rows {
+        for (column, cell) in row.iter().enumerate() {
+            if column + 1 == N {
+                let _ = writeln!(out, "{cell}");
+            } else {
+                let _ = write!(out, "{cell}{}  ", " ".repeat(widths[column] - cell.width()));
+            }
+        }
+    }
+    out
+}

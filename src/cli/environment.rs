@@ -1,0 +1,128 @@
+//! `status`, and what hands the environment over: `env`, `kubeconfig`, `token`.
+
+use jiff::{Timestamp, Unit};
+use serde_json::json;
+
+use super::{Failure, Format, Global, print, print_json, select};
+use crate::cluster::kind::Kind;
+use crate::cluster::kind_config::expected_nodes;
+use crate::engine::endpoint;
+use crate::outcomes::DASHBOARD_NAMESPACE;
+use crate::session::{ClusterPhase, Phase, Session, State};
+use crate::stages::StageError;
+use crate::text;
+use crate::tools::is_alive;
+use crate::wait::Limit;
+
+/// The session with a cluster that was made whole, or the error that there is none.
+fn made(global: &Global) -> Result<(Session, State), Failure> {
+    select::no_junit(global)?;
+    let (session, state) = select::existing(global)?;
+    match &state.cluster {
+        Some(cluster) if cluster.phase == ClusterPhase::Made && session.kubeconfig().exists() => Ok((session, state)),
+        _ => Err(StageError::refused("no-session", [("dir", session.dir().display().to_string())]).into()),
+    }
+}
+
+/// A word for who works on the session.
+fn phase(state: &State) -> &'static str {
+    let alive = state.owner.start_ticks.is_none_or(|ticks| is_alive(state.owner.pid, ticks));
+    match state.phase {
+        Phase::Kept => "kept",
+        Phase::Provisioning if alive => "provisioning",
+        Phase::Provisioning => "orphaned",
+    }
+}
+
+pub(super) async fn status(global: &Global) -> Result<u8, Failure> {
+    select::no_junit(global)?;
+    let texts = text::current();
+    let session = select::session(global)?;
+    let dir = session.dir().display().to_string();
+    let Some(state) = session.load()? else {
+        if global.format == Format::Json {
+            print_json(&json!({"stateDir": dir, "session": null}))?;
+        } else {
+            print(&texts.with("cli-status-none", &[("dir", &dir)]))?;
+        }
+        return Ok(0);
+    };
+    let nodes = match &state.cluster {
+        None => Vec::new(),
+        Some(cluster) => {
+            let kind = Kind::new(endpoint::find(|name| std::env::var(name).ok()));
+            let engine = kind.engine().await.map_err(StageError::from)?;
+            let found = engine.nodes(&cluster.name).await.map_err(StageError::from)?;
+            let spec = select::spec_of(global, &state)?;
+            let expected = expected_nodes(&spec).into_iter();
+            expected
+                .map(|(name, _)| {
+                    let state = found.iter().find(|n| n.name == name).map_or("missing", |n| n.state.as_str()).to_owned();
+                    (name, state)
+                })
+                .collect()
+        }
+    };
+    if global.format == Format::Json {
+        let nodes: serde_json::Map<_, _> = nodes.into_iter().map(|(k, v)| (k, v.into())).collect();
+        print_json(&json!({
+            "stateDir": dir, "session": state.id, "phase": phase(&state), "backend": state.backend, "created": state.created,
+            "cluster": state.cluster.map(|c| json!({"name": c.name, "phase": c.phase})), "nodes": nodes, "lastRun": state.last_run,
+        }))?;
+        return Ok(0);
+    }
+    let age = Timestamp::now().since(state.created).and_then(|s| s.round(Unit::Second)).map_or_else(|_| "?".to_owned(), |s| format!("{s:#}"));
+    let cluster = state.cluster.as_ref().map_or("-", |c| c.name.as_str());
+    let args = [("session", state.id.as_str()), ("phase", phase(&state)), ("backend", state.backend.as_str()), ("cluster", cluster)];
+    let mut lines = vec![texts.with("cli-status-session", &[args.as_slice(), &[("age", &age), ("dir", &dir)]].concat())];
+    lines.extend(nodes.iter().map(|(node, state)| texts.with("cli-status-node", &[("node", node), ("state", state)])));
+    if let Some(run) = &state.last_run {
+        lines.push(texts.with("cli-status-journal", &[("journal", &session.journal(run).display().to_string())]));
+    }
+    print(&lines.join("\n"))?;
+    Ok(0)
+}
+
+pub(super) fn env(global: &Global) -> Result<u8, Failure> {
+    let (session, state) = made(global)?;
+    let cluster = state.cluster.map(|c| c.name).unwrap_or_default();
+    let values = [
+        ("KUBECONFIG", session.kubeconfig().display().to_string()),
+        ("MESHPROOF_STATE", session.dir().display().to_string()),
+        ("MESHPROOF_CLUSTER", cluster),
+    ];
+    if global.format == Format::Json {
+        print_json(&values.into_iter().map(|(k, v)| (k.to_owned(), v.into())).collect::<serde_json::Map<_, _>>())?;
+    } else {
+        let lines: Vec<String> = values.iter().map(|(k, v)| format!("export {k}='{}'", v.replace('\'', r"'\''"))).collect();
+        print(&lines.join("\n"))?;
+    }
+    Ok(0)
+}
+
+pub(super) fn kubeconfig(global: &Global) -> Result<u8, Failure> {
+    let (session, _) = made(global)?;
+    print(&std::fs::read_to_string(session.kubeconfig())?)?;
+    Ok(0)
+}
+
+pub(super) async fn token(global: &Global) -> Result<u8, Failure> {
+    let (session, state) = made(global)?;
+    let settings = select::settings(global, select::spec_of(global, &state)?, session)?;
+    // No run: nothing is recorded, and the session's lock is not needed to ask the API server for a token.
+    let journal = crate::journal::Journal::in_memory();
+    let tools = crate::tools::Tools::new(&settings.spec.tools, &settings.spec.downloads, settings.cache, journal.clone());
+    let kubectl = tools.kubectl().await.map_err(StageError::from)?;
+    let output = kubectl
+        .command()
+        .arg("--kubeconfig")
+        .arg(settings.session.kubeconfig())
+        .args(["-n", DASHBOARD_NAMESPACE, "create", "token", &settings.spec.dashboard.admin_user])
+        .secret_output()
+        .timeout(settings.waiting.limit(Limit::ShortCommand))
+        .ok(&journal)
+        .await
+        .map_err(StageError::from)?;
+    print(&output.stdout)?;
+    Ok(0)
+}

@@ -1,0 +1,227 @@
+//! The command line. It parses, calls the library and prints; a library user misses nothing of it.
+
+mod catalogue;
+mod environment;
+mod plan;
+mod progress;
+mod run;
+mod select;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::text;
+
+/// Provisions an Istio-ambient-on-Kind environment and proves every outcome that its install guide documents.
+#[derive(Debug, Parser)]
+#[command(name = "meshproof", version, max_term_width = 110)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Clone, Args)]
+struct Global {
+    /// Spec file; can be given several times, later ones over earlier ones. Without it: meshproof.yaml here, if there is one.
+    #[arg(long, global = true, value_name = "FILE", env = "MESHPROOF_SPEC", value_delimiter = ':')]
+    spec: Vec<PathBuf>,
+    /// A value over those of the spec files, for example cluster.workers=2.
+    #[arg(long, global = true, value_name = "PATH=VALUE")]
+    set: Vec<String>,
+    /// The profile to start from; `meshproof list profiles` shows them.
+    #[arg(long, global = true, value_name = "NAME")]
+    profile: Option<String>,
+    /// Where the cluster comes from.
+    #[arg(long, global = true, value_enum, default_value_t = Backend::Auto, env = "MESHPROOF_BACKEND")]
+    backend: Backend,
+    /// State directory; without it $MESHPROOF_STATE, or one for this project below the XDG state directory.
+    #[arg(long, global = true, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// What is written to standard output.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    /// Also write a JUnit report to this file.
+    #[arg(long, global = true, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Multiply every time limit.
+    #[arg(long, global = true, value_name = "X", default_value_t = 1.0)]
+    timeout_scale: f64,
+    /// Show external commands as well; twice: internals.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// No colour and no live display.
+    #[arg(long, global = true, env = "NO_COLOR", value_parser = clap::builder::BoolishValueParser::new(), num_args = 0..=1, default_missing_value = "true", default_value = "false")]
+    no_color: bool,
+}
+
+/// A source of clusters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Backend {
+    /// kind where a container engine answers.
+    Auto,
+    /// A real Kind cluster.
+    Kind,
+}
+
+/// A form of the result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Human,
+    /// For programs.
+    Json,
+    /// For CI systems.
+    Junit,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Provision, verify and report; a healthy environment is used again.
+    Run,
+    /// Provision the environment, or repair it.
+    Up,
+    /// Judge the environment that is there; changes nothing.
+    Verify,
+    /// Remove everything that up made.
+    Down,
+    /// Show the environment of this state directory.
+    Status,
+    /// Show what up would do, with every file and command; changes nothing.
+    Plan,
+    /// Show what there is to know by name.
+    List {
+        /// What to list.
+        #[arg(value_enum, default_value_t = catalogue::Kind::Outcomes)]
+        what: catalogue::Kind,
+    },
+    /// Explain a stage or an outcome.
+    Explain {
+        /// Its id.
+        id: String,
+    },
+    /// Print shell exports that hand the environment over: eval "$(meshproof env)".
+    Env,
+    /// Print the private kubeconfig.
+    Kubeconfig,
+    /// Print a new token of the Dashboard's admin user.
+    Token,
+}
+
+/// An error of the command line with its exit code.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    chain: Vec<String>,
+    hint: Option<String>,
+}
+
+impl Failure {
+    fn new(code: u8, error: &(dyn std::error::Error + 'static), hint: Option<String>) -> Self {
+        Self { code, chain: crate::error::chain(error), hint }
+    }
+
+    fn usage(message: String, hint: Option<String>) -> Self {
+        Self { code: 2, chain: vec![message], hint }
+    }
+}
+
+impl From<crate::harness::HarnessError> for Failure {
+    fn from(e: crate::harness::HarnessError) -> Self {
+        Self::new(3, &e, e.hint())
+    }
+}
+
+impl From<crate::session::SessionError> for Failure {
+    fn from(e: crate::session::SessionError) -> Self {
+        Self::new(3, &e, None)
+    }
+}
+
+impl From<crate::stages::StageError> for Failure {
+    fn from(e: crate::stages::StageError) -> Self {
+        Self::new(3, &e, e.hint())
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(e: std::io::Error) -> Self {
+        Self::new(1, &e, None)
+    }
+}
+
+/// Parses the arguments of the process, does what they say and gives its exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log(cli.global.verbose);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return fail(&Failure::new(3, &e, None)),
+    };
+    let result = runtime.block_on(dispatch(&cli));
+    // Detached threads of the runtime have nothing left to do that anybody waits for.
+    runtime.shutdown_background();
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => fail(&failure),
+    }
+}
+
+async fn dispatch(cli: &Cli) -> Result<u8, Failure> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Run => run::run(global, run::Work::Run).await,
+        Command::Up => run::run(global, run::Work::Up).await,
+        Command::Verify => run::run(global, run::Work::Verify).await,
+        Command::Down => run::down(global).await,
+        Command::Status => environment::status(global).await,
+        Command::Plan => plan::plan(global),
+        Command::List { what } => catalogue::list(global, *what),
+        Command::Explain { id } => catalogue::explain(global, id),
+        Command::Env => environment::env(global),
+        Command::Kubeconfig => environment::kubeconfig(global),
+        Command::Token => environment::token(global).await,
+    }
+}
+
+/// Prints an error chain once, with its hint.
+fn fail(failure: &Failure) -> ExitCode {
+    let mut out = std::io::stderr().lock();
+    let texts = text::current();
+    // Nothing can be done when standard error is closed.
+    let _ = writeln!(out, "{}", texts.with("cli-error", &[("chain", &failure.chain.join(": "))]));
+    if let Some(hint) = &failure.hint {
+        let _ = writeln!(out, "{}", texts.with("cli-hint", &[("hint", hint)]));
+    }
+    ExitCode::from(failure.code)
+}
+
+/// Writes the result to standard output; a reader that went away is no error.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    match write!(out, "{text}{end}").and_then(|()| out.flush()) {
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Failure::new(1, &e, None))?;
+    print(&text)
+}
+
+fn log(verbose: u8) {
+    use tracing_subscriber::EnvFilter;
+    if verbose >= 2 {
+        let filter = EnvFilter::try_from_env("MESHPROOF_LOG").unwrap_or_else(|_| EnvFilter::new("info,meshproof=debug"));
+        // A second call in one process changes nothing.
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    }
+}

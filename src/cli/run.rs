@@ -1,0 +1,140 @@
+//! `run`, `up`, `verify` and `down`.
+
+use std::io::IsTerminal;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::progress::Progress;
+use super::{Failure, Format, Global, print, print_json, select};
+use crate::harness::Harness;
+use crate::report::{Style, Summary, json, junit, terminal};
+use crate::text;
+
+/// What a run does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    Run,
+    Up,
+    Verify,
+}
+
+pub(super) async fn run(global: &Global, work: Work) -> Result<u8, Failure> {
+    let (settings, name) = match work {
+        Work::Verify => {
+            let (session, state) = select::existing(global)?;
+            (select::settings(global, select::spec_of(global, &state)?, session)?, "verify")
+        }
+        Work::Run | Work::Up => {
+            let settings = select::settings(global, select::spec(global)?, select::session(global)?)?;
+            (settings, if work == Work::Run { "run" } else { "up" })
+        }
+    };
+    let progress = Progress::new(global.verbose > 0, !global.no_color);
+    let harness = Harness::begin(settings, name, progress.listener()).await?;
+    let ticking = progress.tick();
+    let doing = async {
+        match work {
+            Work::Run => Ok(harness.run().await),
+            Work::Up => Ok(harness.up().await),
+            Work::Verify => harness.verify().await,
+        }
+    };
+    let ended = tokio::select! {
+        code = doing => Some(code),
+        () = interrupted() => None,
+    };
+    drop(ticking);
+    progress.end();
+    let code = match ended {
+        Some(code) => code?,
+        // Dropping the work has ended its external commands.
+        None => {
+            harness.interrupted();
+            130
+        }
+    };
+    report(global, &harness)?;
+    if code == 130 {
+        remains(&harness);
+    }
+    if let Some(e) = harness.context.journal.take_error() {
+        tell(&text::current().with("warning-journal-broken", &[("error", &e.to_string())]));
+    }
+    Ok(code)
+}
+
+pub(super) async fn down(global: &Global) -> Result<u8, Failure> {
+    select::no_junit(global)?;
+    let texts = text::current();
+    let session = select::session(global)?;
+    let Some(state) = session.load()? else {
+        tell(&texts.with("cli-nothing-to-remove", &[("dir", &session.dir().display().to_string())]));
+        return Ok(0);
+    };
+    let settings = select::settings(global, select::spec_of(global, &state)?, session)?;
+    let progress = Progress::new(global.verbose > 0, false);
+    let harness = Harness::begin(settings, "down", progress.listener()).await?;
+    let done = tokio::select! {
+        done = harness.down() => done?,
+        () = interrupted() => {
+            tell(&texts.get("cli-down-interrupted"));
+            return Ok(130);
+        }
+    };
+    if global.format == Format::Json {
+        print_json(&serde_json::json!({"removed": done.removed, "remains": done.remains}))?;
+    } else {
+        let lines = done.removed.iter().map(|r| texts.with("cli-removed", &[("what", r)]));
+        let lines = lines.chain(done.remains.iter().map(|r| texts.with("cli-remains", &[("what", r)])));
+        print(&lines.collect::<Vec<_>>().join("\n"))?;
+    }
+    Ok(if done.remains.is_empty() { 0 } else { 4 })
+}
+
+/// Writes the result of a run in the form that was asked for.
+fn report(global: &Global, harness: &Harness) -> Result<(), Failure> {
+    let summary = Summary::fold(&harness.context.journal.records());
+    let xml = || junit::render(&summary).map_err(|e| Failure::new(1, &e, None));
+    match global.format {
+        Format::Human => {
+            let style = Style { color: std::io::stdout().is_terminal() && !global.no_color, ..Style::default() };
+            print(&terminal::render(&summary, text::current(), style))?;
+        }
+        Format::Json => print_json(&json::render(&summary))?,
+        Format::Junit => print(&xml()?)?,
+    }
+    if let Some(path) = &global.junit {
+        std::fs::write(path, xml()?)
+            .map_err(|e| Failure { code: 1, chain: vec![format!("cannot write {}", path.display()), e.to_string()], hint: None })?;
+    }
+    Ok(())
+}
+
+/// What an interrupted run leaves behind.
+fn remains(harness: &Harness) {
+    let texts = text::current();
+    let state = harness.context.state();
+    let dir = harness.context.session.dir().display().to_string();
+    match state.cluster {
+        Some(cluster) => tell(&texts.with("cli-interrupted-cluster", &[("cluster", &cluster.name), ("dir", &dir)])),
+        None => tell(&texts.with("cli-interrupted-nothing", &[("dir", &dir)])),
+    }
+}
+
+/// Resolves at the first interrupt or termination signal.
+async fn interrupted() {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// A line for the person, apart from the result.
+fn tell(line: &str) {
+    use std::io::Write;
+    // Nothing can be done when standard error is closed.
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}

@@ -1,0 +1,97 @@
+//! From options to a spec, a session and a backend.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Backend, Failure, Format, Global};
+use crate::cluster::Provider;
+use crate::cluster::kind::Kind;
+use crate::engine::endpoint;
+use crate::harness::Settings;
+use crate::session::{Session, State};
+use crate::spec::{Request, Spec, SpecError, load};
+use crate::stages::StageError;
+use crate::text;
+use crate::wait::{Limits, RealClock, Waiting};
+
+fn var(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn current_dir() -> Result<PathBuf, Failure> {
+    Ok(std::env::current_dir()?)
+}
+
+fn spec_failure(e: &SpecError) -> Failure {
+    Failure::new(2, e, None)
+}
+
+/// The spec that the options ask for.
+pub(super) fn spec(global: &Global) -> Result<Spec, Failure> {
+    let mut files = global.spec.clone();
+    if files.is_empty() && Path::new("meshproof.yaml").exists() {
+        files.push("meshproof.yaml".into());
+    }
+    load(&Request { files, profile: global.profile.clone(), sets: global.set.clone() }).map_err(|e| spec_failure(&e))
+}
+
+/// The session that the options mean.
+pub(super) fn session(global: &Global) -> Result<Session, Failure> {
+    Ok(Session::locate(global.state_dir.as_deref(), &current_dir()?, var)?)
+}
+
+/// The session and what it has, or the error that there is none.
+pub(super) fn existing(global: &Global) -> Result<(Session, State), Failure> {
+    let session = session(global)?;
+    let none = || StageError::refused("no-session", [("dir", session.dir().display().to_string())]);
+    let state = session.load()?.ok_or_else(none)?;
+    Ok((session, state))
+}
+
+/// The spec for a command on an environment that exists: what it was made from, unless the options say otherwise.
+pub(super) fn spec_of(global: &Global, state: &State) -> Result<Spec, Failure> {
+    let asked = !global.spec.is_empty() || !global.set.is_empty() || global.profile.is_some();
+    if asked {
+        return spec(global);
+    }
+    serde_json::from_value(without_nulls(state.spec.clone()))
+        .map_err(|e| Failure::new(3, &e, Some(text::current().get("cli-hint-recorded-spec"))))
+}
+
+/// A recorded spec marks what was removed from the profile with nulls.
+fn without_nulls(mut value: serde_json::Value) -> serde_json::Value {
+    if let Some(mirrors) = value.get_mut("mirrors").and_then(|m| m.as_object_mut()) {
+        mirrors.retain(|_, mirror| !mirror.is_null());
+    }
+    value
+}
+
+/// The backend. `auto` means kind: the engine is looked for in the preflight, which says what to do when none answers.
+fn provider(backend: Backend) -> Arc<dyn Provider> {
+    match backend {
+        Backend::Auto | Backend::Kind => Arc::new(Kind::new(endpoint::find(var))),
+    }
+}
+
+fn cache_dir() -> PathBuf {
+    let base = var("XDG_CACHE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
+    let base = base.or_else(|| Some(PathBuf::from(var("HOME")?).join(".cache"))).unwrap_or_else(std::env::temp_dir);
+    base.join("meshproof").join("tools")
+}
+
+/// Everything that a run needs.
+pub(super) fn settings(global: &Global, spec: Spec, session: Session) -> Result<Settings, Failure> {
+    if !(0.01..=100.0).contains(&global.timeout_scale) {
+        return Err(Failure::usage(text::current().get("cli-bad-timeout-scale"), None));
+    }
+    let waiting = Waiting::new(Arc::new(RealClock::default()), Limits::scaled(global.timeout_scale));
+    Ok(Settings { spec, session, provider: provider(global.backend), waiting, cache: cache_dir() })
+}
+
+/// Refuses a form that a command does not have.
+pub(super) fn no_junit(global: &Global) -> Result<(), Failure> {
+    if global.format == Format::Junit || global.junit.is_some() {
+        return Err(Failure::usage(text::current().get("cli-no-junit"), None));
+    }
+    Ok(())
+}

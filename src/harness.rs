@@ -1,0 +1,299 @@
+//! One run from beginning to end: spec and state directory, stages, outcomes, journal. The command line and the fixture both start here.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use kube::ResourceExt;
+
+use crate::cluster::{Provider, Teardown};
+use crate::journal::{Event, FORMAT_VERSION, Journal, JournalError, Record};
+use crate::outcomes::{Environment, Outcome, block_all, judge_all, stand_ins};
+use crate::report::{Summary, exit_code};
+use crate::session::{Owner, Phase, Session, SessionError, SessionLock, State, run_id};
+use crate::spec::{Advisory, Spec, advisories, to_document};
+use crate::stages::{self, Context, Plan, StageError, StageOutcome};
+use crate::text;
+use crate::tools::{Tools, end_if_same, is_alive};
+use crate::wait::Waiting;
+
+/// Errors that keep a run from beginning or ending properly. What goes wrong in between is in the journal.
+#[derive(Debug, thiserror::Error)]
+pub enum HarnessError {
+    /// The state directory.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The environment cannot be opened or removed.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+}
+
+impl HarnessError {
+    /// What to do about it, where known.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Stage(e) => e.hint(),
+            _ => None,
+        }
+    }
+}
+
+/// What a run works with.
+pub struct Settings {
+    /// The resolved spec.
+    pub spec: Spec,
+    /// The state directory.
+    pub session: Session,
+    /// Where the cluster comes from.
+    pub provider: Arc<dyn Provider>,
+    /// Clock and timeout table.
+    pub waiting: Waiting,
+    /// Where downloaded tools are kept.
+    pub cache: PathBuf,
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings").field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+/// A run that has begun: it holds the session's lock and a journal.
+#[derive(Debug)]
+pub struct Harness {
+    /// What stages and outcomes work with.
+    pub context: Arc<Context>,
+    plan: Plan,
+    outcomes: Vec<Outcome>,
+    command: &'static str,
+    start: Instant,
+    _lock: SessionLock,
+}
+
+impl Harness {
+    /// Begins a run with the stages and outcomes of the guide.
+    ///
+    /// `listener` is called with every record: live progress.
+    ///
+    /// # Errors
+    /// When the state directory is not usable, another process keeps it, or it belongs to another environment than the spec asks for.
+    pub async fn begin(
+        settings: Settings,
+        command: &'static str,
+        listener: impl Fn(&Record) + Send + Sync + 'static,
+    ) -> Result<Self, HarnessError> {
+        let Settings { spec, session, provider, waiting, cache } = settings;
+        let known = session.load()?;
+        if let Some(cluster) = known.as_ref().and_then(|s| s.cluster.as_ref())
+            && cluster.name != spec.cluster.name
+        {
+            let args = [("has", cluster.name.clone()), ("wanted", spec.cluster.name.clone())];
+            return Err(StageError::refused("other-spec", args).into());
+        }
+        // Making the directory is what the lock file needs; everything else waits for the lock.
+        session.write("README", "The state of a meshproof environment. `meshproof down` removes it.\n")?;
+        let lock = SessionLock::take(session.dir(), &waiting).await.map_err(SessionError::Lock)?;
+        let document = to_document(&spec);
+        let (state, orphan) = match session.load()? {
+            None => (session.begin(provider.name(), document), None),
+            Some(state) => {
+                let orphan = (state.phase == Phase::Provisioning).then(|| (state.owner.clone(), state.last_run.clone()));
+                (State { spec: document, phase: Phase::Provisioning, owner: Owner::me(), ..state }, orphan)
+            }
+        };
+        let run = run_id();
+        let journal = Journal::create(&session.journal(&run))?.listen(listener);
+        let tools = Tools::new(&spec.tools, &spec.downloads, cache, journal.clone());
+        let spec = Arc::new(spec);
+        let context = Context::new(spec, session, state, journal, tools, waiting, provider, run);
+        if let Some((owner, last_run)) = orphan {
+            end_children(&context, &owner, last_run.as_deref()).await;
+        }
+        let run = context.run.clone();
+        context.record(|state| state.last_run = Some(run))?;
+        let plan = Plan::new(stages::builtin()).map_err(|e| StageError::Other { message: e.to_string(), hint: None })?;
+        let outcomes = crate::outcomes::builtin();
+        Ok(Self { context: Arc::new(context), plan, outcomes, command, start: Instant::now(), _lock: lock })
+    }
+
+    fn announce(&self, stages: bool, outcomes: bool) {
+        let context = &self.context;
+        context.journal.write(Event::RunStarted {
+            format: FORMAT_VERSION,
+            run: context.run.clone(),
+            session: context.state().id,
+            meshproof: env!("CARGO_PKG_VERSION").to_owned(),
+            command: self.command.to_owned(),
+            backend: context.provider.name().to_owned(),
+            fidelity: context.provider.fidelity(),
+            spec: to_document(&context.spec),
+            stages: self.plan.stages().iter().filter(|_| stages).map(stages::Stage::info).collect(),
+            outcomes: self.outcomes.iter().filter(|_| outcomes).map(Outcome::info).collect(),
+        });
+        for advisory in advisories(&context.spec) {
+            context.journal.write(Event::Warning { message: advice(&advisory) });
+        }
+    }
+
+    /// Provisions, or finds everything provisioned. The journal tells how it went.
+    pub async fn up(&self) -> u8 {
+        self.announce(true, false);
+        stages::run(&self.plan, &self.context).await;
+        self.finish()
+    }
+
+    /// Provisions, then judges every outcome that is not blocked.
+    pub async fn run(&self) -> u8 {
+        self.announce(true, true);
+        let ended = stages::run(&self.plan, &self.context).await;
+        match ended.get("cluster").and_then(|c| c.root("cluster")) {
+            Some(root) => block_all(&self.outcomes, &ended, root, &self.context.journal),
+            None => match Environment::open(Arc::clone(&self.context)).await {
+                Ok(environment) => self.judge(&environment, &ended).await,
+                Err(_) => block_all(&self.outcomes, &ended, "cluster", &self.context.journal),
+            },
+        }
+        self.finish()
+    }
+
+    /// Judges the environment that is there and changes nothing.
+    ///
+    /// # Errors
+    /// When there is no environment.
+    pub async fn verify(&self) -> Result<u8, HarnessError> {
+        let environment = Environment::open(Arc::clone(&self.context)).await?;
+        self.announce(false, true);
+        self.judge(&environment, &BTreeMap::new()).await;
+        Ok(self.finish())
+    }
+
+    async fn judge(&self, environment: &Environment, ended: &BTreeMap<&'static str, StageOutcome>) {
+        let context = &self.context;
+        for transcript in context.transcripts().into_values().filter(|t| t.run != context.run) {
+            context.journal.write(Event::Transcript(transcript));
+        }
+        let describe = async {
+            if let Ok(nodes) = environment.nodes().await {
+                for info in nodes.iter().filter_map(|n| n.status.as_ref()?.node_info.as_ref()).take(1) {
+                    let fact = |name: &str, value: &str| {
+                        context.journal.write(Event::Fact { name: name.to_owned(), value: value.to_owned() });
+                    };
+                    fact("containerRuntime", &info.container_runtime_version);
+                    fact("nodeSystem", &info.os_image);
+                    fact("kernel", &info.kernel_version);
+                }
+                let names: Vec<String> = nodes.iter().map(|n| n.name_any()).collect();
+                context.journal.write(Event::Fact { name: "nodes".into(), value: names.join(", ") });
+            }
+            for (component, image) in stand_ins(environment).await {
+                context.journal.write(Event::StandIn { component, image });
+            }
+        };
+        tokio::join!(describe, judge_all(&self.outcomes, environment, ended, &context.journal));
+    }
+
+    /// Removes what this session made, and then its state directory.
+    ///
+    /// # Errors
+    /// When the engine does not answer or something cannot be removed.
+    pub async fn down(self) -> Result<Teardown, HarnessError> {
+        let context = &self.context;
+        let mut done = context.provider.teardown(context).await?;
+        if done.remains.is_empty() {
+            let dir = context.session.dir().to_path_buf();
+            context.session.remove()?;
+            // The directory that holds all state directories goes with the last of them.
+            if let Some(parent) = dir.parent().filter(|p| p.file_name().is_some_and(|n| n == "meshproof")) {
+                let _ = std::fs::remove_dir(parent);
+            }
+            done.removed.push(dir.display().to_string());
+        } else {
+            context.record(|state| state.phase = Phase::Kept)?;
+        }
+        Ok(done)
+    }
+
+    /// Ends a run that was interrupted: the journal says so, and the session is kept for a later `up` or `down`.
+    pub fn interrupted(&self) {
+        self.end(130);
+    }
+
+    fn finish(&self) -> u8 {
+        let code = exit_code(&Summary::fold(&self.context.journal.records()), false);
+        self.end(code);
+        code
+    }
+
+    fn end(&self, code: u8) {
+        let duration_ms = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if let Err(e) = self.context.record(|state| state.phase = Phase::Kept) {
+            self.context.journal.write(Event::Warning { message: crate::error::one_line(&e) });
+        }
+        self.context.journal.write(Event::RunFinished { exit_code: code, duration_ms });
+    }
+}
+
+/// A dead owner's `kind` or `istioctl` may still be at work; it is ended before anything else is done. Its journal names it by pid and start time.
+async fn end_children(context: &Context, owner: &Owner, run: Option<&str>) {
+    let alive = owner.start_ticks.is_some_and(|ticks| is_alive(owner.pid, ticks));
+    let Some(run) = run.filter(|_| !alive) else { return };
+    let Ok(records) = crate::journal::read(&context.session.journal(run)) else { return };
+    let mut running: BTreeMap<u32, u64> = BTreeMap::new();
+    for record in records {
+        match record.event {
+            Event::CommandStarted { pid, start_ticks: Some(ticks), .. } => {
+                running.insert(pid, ticks);
+            }
+            Event::CommandFinished(command) => {
+                running.remove(&command.pid);
+            }
+            _ => {}
+        }
+    }
+    for (pid, ticks) in running {
+        end_if_same(pid, ticks).await;
+    }
+}
+
+/// An advisory in words.
+#[must_use]
+pub fn advice(advisory: &Advisory) -> String {
+    let value = serde_json::to_value(advisory).unwrap_or_default();
+    let args: Vec<(&str, &str)> = value
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| *name != "advisory")
+        .filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
+        .collect();
+    text::current().with(&format!("warning-{}", value["advisory"].as_str().unwrap_or_default()), &args)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_advisory_has_words() {
+        let some = [
+            Advisory::LoopbackProxy { key: "proxy.http".into(), url: "http://127.0.0.1:1".into() },
+            Advisory::IstioRegistryNotMirrored { istio: "1.30.1".into(), registry: "registry.istio.io".into() },
+            Advisory::KubernetesOutsideIstioRange {
+                istio: "1.27.1".into(),
+                kubernetes: "1.34.0".into(),
+                oldest: "1.29".into(),
+                newest: "1.33".into(),
+            },
+        ];
+        for advisory in some {
+            let words = advice(&advisory);
+            assert!(!words.starts_with("warning-") && !words.contains("{$") && !words.contains("{ $"), "{words}");
+        }
+        assert!(advice(&Advisory::LoopbackProxy { key: "proxy.http".into(), url: "u".into() }).starts_with("proxy.http is u"));
+    }
+}

@@ -1,0 +1,414 @@
+//! Guide 2.1.2: the Dashboard, its admin user, the token login and `kubectl proxy`.
+
+use std::net::Ipv4Addr;
+
+use http::{Method, StatusCode};
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
+use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
+use kube::ResourceExt;
+use kube::api::{Api, ListParams, PostParams};
+use serde_json::json;
+
+use super::environment::Answer;
+use super::login::{self, login};
+use super::{Checked, DASHBOARD_NAMESPACE as NAMESPACE, Environment, Look, Outcome, Stop};
+use crate::cluster::Capability;
+use crate::tools::Running;
+use crate::wait::{Limit, conditions};
+
+const KUBECTL: &[Capability] = &[Capability::KUBECTL];
+const FORGE: &[Capability] = &[Capability::KUBECTL, Capability::NODE_EXEC];
+const DASHBOARD: &[&str] = &["dashboard"];
+const USER: &[&str] = &["dashboard", "admin-user"];
+const DEPLOYMENTS: [&str; 2] = ["dashboard-metrics-scraper", "kubernetes-dashboard"];
+
+pub(super) fn outcomes() -> Vec<Outcome> {
+    let section = "2.1.2";
+    let login_sentence = "需要用 Bearer Token 来登录到操作界面";
+    vec![
+        Outcome::documented(
+            "dashboard.deployments.available",
+            section,
+            "kubectl apply -f https://raw.githubusercontent.com/kubernetes/dashboard/v2.7.0/aio/deploy/recommended.yaml",
+            deployments,
+        )
+        .needs(DASHBOARD),
+        Outcome::documented(
+            "dashboard.pods.running",
+            section,
+            "kubernetes-dashboard-b7ffbc8cb-zl8zg         1/1     Running   0          39s",
+            pods,
+        )
+        .needs(DASHBOARD),
+        Outcome::documented("dashboard.service.answers", section, "验证操作界面已经部署并且正在运行", answers).needs(DASHBOARD),
+        Outcome::documented(
+            "dashboard.admin-user.exists",
+            section,
+            "kubectl create serviceaccount -n kubernetes-dashboard admin-user",
+            exists,
+        )
+        .needs(USER),
+        Outcome::documented(
+            "dashboard.admin-user.bound",
+            section,
+            "kubectl create clusterrolebinding -n kubernetes-dashboard admin-user --clusterrole cluster-admin --serviceaccount=kubernetes-dashboard:admin-user",
+            bound,
+        )
+        .needs(USER),
+        Outcome::documented(
+            "dashboard.token.valid",
+            section,
+            "token=$(kubectl -n kubernetes-dashboard create token admin-user)",
+            token_valid,
+        )
+        .needs(USER)
+        .with(KUBECTL),
+        Outcome::documented("dashboard.login.accepted", section, login_sentence, login_accepted).needs(USER).with(KUBECTL),
+        Outcome::documented("dashboard.login.cluster-admin", section, "提供对新创建的集群的管理权限访问", cluster_admin)
+            .needs(USER)
+            .with(KUBECTL),
+        Outcome::hardening("dashboard.login.wrong-token-refused", wrong_token).needs(USER).with(KUBECTL),
+        Outcome::hardening("dashboard.login.expired-token-refused", expired_token).needs(USER).with(FORGE),
+        Outcome::hardening("dashboard.login.without-session-refused", without_session).needs(USER).with(KUBECTL),
+        Outcome::documented("dashboard.proxy.serves", section, "Starting to serve on 127.0.0.1:8001", proxy_serves)
+            .needs(DASHBOARD)
+            .with(KUBECTL)
+            .group("kubectl-proxy"),
+        Outcome::documented(
+            "dashboard.proxy.foreign-host-refused",
+            section,
+            "启动代理(默认只监听 127.0.0.1,也就是只能在本机访问。)",
+            proxy_foreign_host,
+        )
+        .needs(&["nodes"])
+        .with(KUBECTL)
+        .group("kubectl-proxy"),
+        Outcome::hardening("dashboard.proxy.exec-refused", proxy_exec).needs(&["nodes"]).with(KUBECTL).group("kubectl-proxy"),
+    ]
+}
+
+fn deployments<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
+    Box::pin(async move {
+        let api: Api<Deployment> = Api::namespaced(env.cluster.client.clone(), NAMESPACE);
+        let found = api.list(&ListParams::default()).await.map_err(Stop::kube(format!("list the Deployments of {NAMESPACE}")))?;
+        for wanted in DEPLOYMENTS {
+            match found.iter().find(|d| d.name_any() == wanted) {
+                None => look.problem(format!("Deployment {wanted} does not exist")),
+                Some(deployment) => {
+                    let lack = conditions::deployment_lacks(deployment);
+                    look.see(wanted, lack.as_deref().unwrap_or("available"));
+                    if let Some(lack) = lack {
+                        look.problem(lack);
+                    }
+                }
+            }
+        }
+        look.require(found.items.len() == DEPLOYMENTS.len(), || format!("{NAMESPACE} has {} Deployments, not 2", found.items.len()));
+        Ok(())
+    })
+}
+
+fn pods<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
+    Box::pin(async move {
+        let api: Api<Pod> = Api::namespaced(env.cluster.client.clone(), NAMESPACE);
+        let all = api.list(&ListParams::default()).await.map_err(Stop::kube(format!("list the pods of {NAMESPACE}")))?;
+        for app in DEPLOYMENTS {
+            let own: Vec<&Pod> = all.iter().filter(|p| p.labels().get("k8s-app").is_some_and(|l| l == app)).collect();
+            look.see(app, own.iter().map(|p| conditions::pod_line(p)).collect::<Vec<_>>());
+            look.require(!own.is_empty(), || format!("there is no pod of {app}"));
+            for pod in own {
+                let line = conditions::pod_line(pod);
+                look.require(line.contains(" 1/1 Running "), || {
+                    let trouble = crate::wait::terminal::pod_trouble(pod).map(|t| t.status);
+                    trouble.unwrap_or_else(|| format!("pod is not 1/1 Running: {line}"))
+                });
+                if let Some(node) = pod.spec.as_ref().and_then(|s| s.node_name.as_deref())
+                    && let Some(silent) = env.node_silent(node).await
+                {
+                    look.problem(format!("{} says Running, but {silent}", pod.name_any()));
+                }
+                if app == "kubernetes-dashboard" {
+                    let image = pod.spec.as_ref().and_then(|s| s.containers.first()?.image.clone()).unwrap_or_default();
+                    let tag = format!(":{}", env.spec.dashboard.version);
+                    look.require(image.ends_with(&tag), || format!("the Dashboard runs {image}, the spec wants {tag}"));
+                    look.see("image", image);
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+fn answers<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
+    Box::pin(async move {
+        let page = login::answer(env, "/").await?;
+        look.see("path", format!("{}/", login::base()));
+        look.see("answer", page.brief());
+        look.require(page.status.is_success(), || format!("the Dashboard answers {}", page.brief()));
+        look.require(page.body.to_lowercase().contains("<html"), || "the Dashboard's first page is no HTML".to_owned());
+        Ok(())
+    })
+}
+
+fn exists<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
+    Box::pin(async move {
+        let user = &env.spec.dashboard.admin_user;
+        let api: Api<ServiceAccount> = Api::namespaced(env.cluster.client.clone(), NAMESPACE);
+        let found = api.get_opt(user).await.map_err(Stop::kube(format!("read ServiceAccount {user}")))?;
+        look.see("serviceAccount", found.as_ref().map(|a| format!("{NAMESPACE}/{}", a.name_any())));
+        look.require(found.is_some(), || format!("ServiceAccount {NAMESPACE}/{user} does not exist"));
+        Ok(())
+    })
+}
+
+fn bound<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
+    Box::pin(async move {
+        let user = &env.spec.dashboard.admin_user;
+        let api: Api<ClusterRoleBinding> = Api::all(env.cluster.client.clone());
+        match api.get_opt(user).await.map_err(Stop::kube(format!("read ClusterRoleBinding {user}")))? {
+            None => look.problem(format!("ClusterRoleBinding {user} does not exist")),
+            Some(binding) => {
+                look.see("roleRef", &binding.role_ref.name);
+                look.see("subjects", &binding.subjects);
+                look.require(crate::stages::binds(&binding, user), || {
+                    format!("ClusterRoleBinding {user} does not give cluster-admin to ServiceAccount {NAMESPACE}/{user}")
+                });
+            }
+        }
+        // What the API server itself says the account may do, however the binding came about.
+        let review = SubjectAccessReview {
+            spec: SubjectAccessReviewSpec {
+                user: Some(format!("system:serviceaccount:{NAMESPACE}:{user}")),
+                groups: Some(vec!["system:serviceaccounts".into(), format!("system:serviceaccounts:{NAMESPACE}"), "system:authenticated".into()]),
+                resource_attributes: Some(ResourceAttributes {
+                    verb: Some("*".into()),
+                    group: Some("*".into()),
+                    resource: Some("*".into()),
+                    ..ResourceAttributes::default()
+                }),
+                ..SubjectAccessReviewSpec::default()
+            },
+            ..SubjectAccessReview::default()
+        };
+        let api: Api<SubjectAccessReview> = Api::all(env.cluster.client.clone());
+        let answer = api.create(&PostParams::default(), &review).await.map_err(Stop::kube("review the account's access"))?;
+        let allowed = answer.status.as_ref().is_some_and(|s| s.allowed);
+        look.see("mayDoEverything", allowed);
+        look.require(allowed, || format!("ServiceAccount {NAMESPACE}/{user} may not do everything"));
+        Ok(())
+    })
+}
+
+fn token_valid<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
+    Box::pin(async move {
+        let token = env.admin_token().await?;
+        let user = format!("system:serviceaccount:{NAMESPACE}:{}", env.spec.dashboard.admin_user);
+        let claims = &token.claims;
+        let (issued, expires) = (claims["iat"].as_i64().unwrap_or(0), claims["exp"].as_i64().unwrap_or(0));
+        look.see("claims", json!({"sub": claims["sub"], "iss": claims["iss"], "aud": claims["aud"], "lifetimeSeconds": expires - issued}));
+        look.see("algorithm", &token.header["alg"]);
+        look.require(!token.noise, || "`kubectl create token` printed more than one line".to_owned());
+        look.require(claims["sub"] == user.as_str(), || format!("the token is for {}, not {user}", claims["sub"]));
+        look.require(expires > Timestamp::now().as_second(), || "the token has expired already".to_owned());
+        let review = TokenReview {
+            spec: TokenReviewSpec { token: Some(token.raw.expose().to_owned()), ..TokenReviewSpec::default() },
+            ..TokenReview::default()
+        };
+        let api: Api<TokenReview> = Api::all(env.cluster.client.clone());
+        let status = api.create(&PostParams::default(), &review).await.map_err(Stop::kube("review the token"))?.status.unwrap_or_default();
+        let name = status.user.and_then(|u| u.username).unwrap_or_default();
+        look.see("authenticatedAs", &name);
+        look.require(status.authenticated == Some(true), || {
+            format!("the API server does not accept the token: {}", status.error.unwrap_or_default())
+        });
+        look.require(name == user, || format!("the API server takes the token for {name}"));
+        Ok(())
+    })
+}
+
+fn login_accepted<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
+    Box::pin(async move {
+        let login = login(env, &env.admin_token().await?.raw).await?;
+        look.see("login", login.brief());
+        look.require(login.status == StatusCode::OK, || format!("the Dashboard answers the login with HTTP {}", login.status.as_u16()));
+        look.require(login.errors.is_empty(), || format!("the Dashboard refuses the token: {}", login.errors.join(", ")));
+        if look.require(login.session.is_some(), || "the Dashboard gives no session".to_owned()) {
+            let status = login::get(env, "/api/v1/login/status", login.session.as_ref()).await?;
+            let said = status.json();
+            look.see("status", &said);
+            look.require(said["tokenPresent"] == true, || format!("the session is not recognised: {}", status.brief()));
+        }
+        Ok(())
+    })
+}
+
+fn cluster_admin<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
+    Box::pin(async move {
+        let login = login(env, &env.admin_token().await?.raw).await?;
+        let Some(session) = &login.session else {
+            return Err(Stop::Failed(format!("the Dashboard refuses the token: {}", login.errors.join(", "))));
+        };
+        let namespaces: Api<Namespace> = Api::all(env.cluster.client.clone());
+        let namespaces = namespaces.list(&ListParams::default()).await.map_err(Stop::kube("list the namespaces"))?;
+        let wanted = [
+            ("node", "nodes", env.node_names().await?),
+            ("namespace", "namespaces", namespaces.iter().map(|n| n.name_any()).collect()),
+        ];
+        for (path, field, mut expected) in wanted {
+            expected.sort();
+            let answer = login::get(env, &format!("/api/v1/{path}"), Some(session)).await?;
+            let list = answer.json();
+            let (names, errors) = (login::names(&list, field), login::messages(&list["errors"]));
+            look.see(field, &names);
+            look.require(answer.status.is_success(), || format!("listing {field}: {}", answer.brief()));
+            look.require(errors.is_empty(), || format!("listing {field}: {}", errors.join(", ")));
+            look.require(names == expected, || format!("the Dashboard lists the {field} {names:?}, the API server {expected:?}"));
+        }
+        Ok(())
+    })
+}
+
+fn wrong_token<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
+    Box::pin(async move {
+        let good = env.admin_token().await?;
+        // A Dashboard that refuses everything would pass a test of refusals alone.
+        let control = login(env, &good.raw).await?;
+        look.require(control.session.is_some(), || "even the right token is refused".to_owned());
+        for (name, token) in [("garbage", crate::journal::Secret::new("not-a-token")), ("damagedSignature", good.tampered())] {
+            let attempt = login(env, &token).await?;
+            look.see(name, attempt.brief());
+            look.require(attempt.refused(), || format!("a token with {name} is not refused: {}", attempt.brief()));
+        }
+        Ok(())
+    })
+}
+
+fn expired_token<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
+    Box::pin(async move {
+        let good = env.admin_token().await?;
+        // The same forgery with time left must be let in, so that it is the expiry which is refused and not the forgery.
+        let valid = login(env, &good.forged(env, 600).await?).await?;
+        look.see("notYetExpired", valid.brief());
+        look.require(valid.session.is_some(), || format!("a token signed with the cluster's own key is refused: {}", valid.brief()));
+        let expired = login(env, &good.forged(env, -60).await?).await?;
+        look.see("expired", expired.brief());
+        look.require(expired.refused(), || format!("an expired token is not refused: {}", expired.brief()));
+        Ok(())
+    })
+}
+
+fn without_session<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
+    Box::pin(async move {
+        let control = login(env, &env.admin_token().await?.raw).await?;
+        let with = login::get(env, "/api/v1/node", control.session.as_ref()).await?;
+        look.require(with.status.is_success(), || format!("with a session the list is refused: {}", with.brief()));
+        let without = login::get(env, "/api/v1/node", None).await?;
+        look.see("list", without.brief());
+        look.require(without.status == StatusCode::UNAUTHORIZED, || format!("without a session the list gives {}", without.brief()));
+        let path = format!("{}/api/v1/login", login::base());
+        let login = env.request(Method::POST, &path, &[], Some(&json!({"token": "x"}))).await?;
+        look.see("loginWithoutCsrf", login.brief());
+        look.require(login.status == StatusCode::UNAUTHORIZED, || format!("a login without a CSRF token gives {}", login.brief()));
+        Ok(())
+    })
+}
+
+/// A running `kubectl proxy` and where it listens.
+struct Proxy {
+    running: Running,
+    line: String,
+    address: String,
+}
+
+impl Proxy {
+    async fn start(env: &Environment) -> Result<Self, Stop> {
+        let port = env.spec.kubectl_proxy.port;
+        let mut command = env.context.kubectl().await?.arg("proxy");
+        // The guide's command has no flag; 8001 is kubectl's own default.
+        if port != 8001 {
+            command = command.arg(format!("--port={port}"));
+        }
+        let mut running = command.spawn(&env.context.journal).await?;
+        let line = running.next_line(env.waiting.limit(Limit::KubectlProxy)).await?;
+        let Some(line) = line else {
+            let said = running.stop().await?.record.stderr;
+            return Err(Stop::Failed(format!("`kubectl proxy` ended: {}", said.trim())));
+        };
+        let address = line.strip_prefix("Starting to serve on ").map(|a| a.trim().to_owned());
+        let address = address.ok_or_else(|| Stop::Failed(format!("`kubectl proxy` printed `{line}`")))?;
+        Ok(Self { running, line, address })
+    }
+
+    async fn ask(&self, method: Method, path: &str, host: Option<&str>) -> Result<Answer, Stop> {
+        let url = format!("http://{}{path}", self.address);
+        let failed = |e: reqwest::Error| Stop::Failed(format!("{url}: {}", crate::error::one_line(&e)));
+        let client = crate::tools::plain_client().map_err(failed)?;
+        let mut request = client.request(method, &url);
+        if let Some(host) = host {
+            request = request.header(http::header::HOST, host);
+        }
+        let response = request.send().await.map_err(failed)?;
+        Ok(Answer { status: response.status(), body: response.text().await.map_err(failed)? })
+    }
+
+    async fn stop(self) -> Result<(), Stop> {
+        self.running.stop().await?;
+        Ok(())
+    }
+}
+
+fn proxy_serves<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
+    Box::pin(async move {
+        let proxy = Proxy::start(env).await?;
+        look.see("printed", &proxy.line);
+        let port = env.spec.kubectl_proxy.port;
+        let address: Option<std::net::SocketAddrV4> = proxy.address.parse().ok();
+        look.require(address.is_some_and(|a| *a.ip() == Ipv4Addr::LOCALHOST && (port == 0 || a.port() == port)), || {
+            format!("`kubectl proxy` serves on {}, not on 127.0.0.1:{port}", proxy.address)
+        });
+        let version = proxy.ask(Method::GET, "/version", None).await?;
+        look.see("version", version.json()["gitVersion"].clone());
+        look.require(version.status.is_success(), || format!("/version through the proxy gives {}", version.brief()));
+        let page = proxy.ask(Method::GET, &format!("{}/", login::base()), None).await?;
+        look.see("dashboard", page.brief());
+        look.require(page.status.is_success() && page.body.to_lowercase().contains("<html"), || {
+            format!("the Dashboard through the proxy gives {}", page.brief())
+        });
+        proxy.stop().await
+    })
+}
+
+fn proxy_foreign_host<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
+    Box::pin(async move {
+        let proxy = Proxy::start(env).await?;
+        let control = proxy.ask(Method::GET, "/version", Some("localhost")).await?;
+        look.require(control.status.is_success(), || format!("the host localhost is refused: {}", control.brief()));
+        let foreign = proxy.ask(Method::GET, "/version", Some("dashboard.example.com")).await?;
+        look.see("foreignHost", foreign.brief());
+        look.require(foreign.status == StatusCode::FORBIDDEN, || format!("a foreign host gets {}", foreign.brief()));
+        proxy.stop().await
+    })
+}
+
+fn proxy_exec<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
+    Box::pin(async move {
+        let api: Api<Pod> = Api::namespaced(env.cluster.client.clone(), "kube-system");
+        let pods = api.list(&ListParams::default()).await.map_err(Stop::kube("list the pods of kube-system"))?;
+        let pod = pods.iter().next().map(ResourceExt::name_any).ok_or_else(|| Stop::Failed("kube-system has no pod".to_owned()))?;
+        let path = format!("/api/v1/namespaces/kube-system/pods/{pod}");
+        let proxy = Proxy::start(env).await?;
+        let control = proxy.ask(Method::GET, &path, None).await?;
+        look.require(control.status.is_success(), || format!("the pod itself is refused: {}", control.brief()));
+        for verb in ["exec", "attach"] {
+            let answer = proxy.ask(Method::POST, &format!("{path}/{verb}?command=true&stdout=true"), None).await?;
+            look.see(verb, answer.brief());
+            // The API server's own refusals are Status objects; the proxy's filter says one word.
+            look.require(answer.status == StatusCode::FORBIDDEN && answer.json().is_null(), || format!("{verb} gets {}", answer.brief()));
+        }
+        proxy.stop().await
+    })
+}

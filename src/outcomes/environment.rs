@@ -1,0 +1,241 @@
+//! What outcomes look at.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::future::join_all;
+use http::{Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use k8s_openapi::api::core::v1::Node;
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
+use kube::client::Body;
+use tokio::sync::OnceCell;
+
+use super::Stop;
+use super::token::AdminToken;
+use crate::cluster::{Capability, Cluster, NodeAccess, NodeError};
+use crate::journal::Transcript;
+use crate::spec::Spec;
+use crate::stages::Context;
+use crate::wait::{Limit, Waiting};
+
+/// An answer over HTTP.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Status code.
+    pub status: StatusCode,
+    /// Body, lossily as text.
+    pub body: String,
+}
+
+impl Answer {
+    /// The body as JSON; `Null` where it is none.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_default()
+    }
+
+    /// Status and the beginning of the body, for messages.
+    #[must_use]
+    pub fn brief(&self) -> String {
+        let body: String = self.body.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect();
+        format!("HTTP {} {body}", self.status.as_u16())
+    }
+}
+
+/// An environment that outcomes look at: a cluster, its spec, the tools, and what the stages recorded.
+pub struct Environment {
+    /// The run that looks.
+    pub context: Arc<Context>,
+    /// The spec.
+    pub spec: Arc<Spec>,
+    /// The cluster.
+    pub cluster: Cluster,
+    /// Clock and timeout table.
+    pub waiting: Waiting,
+    transcripts: BTreeMap<String, Transcript>,
+    kubelets: OnceCell<BTreeMap<String, Option<String>>>,
+    admin_token: OnceCell<Result<AdminToken, String>>,
+    tools: BTreeMap<Capability, Option<String>>,
+}
+
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Environment").field("cluster", &self.cluster).finish_non_exhaustive()
+    }
+}
+
+impl Environment {
+    /// Opens the environment of a context without changing anything.
+    ///
+    /// # Errors
+    /// When the cluster is not there or cannot be used.
+    pub async fn open(context: Arc<Context>) -> Result<Self, crate::stages::StageError> {
+        let cluster = context.cluster().await?.clone();
+        let (kubectl, istioctl) = tokio::join!(context.tools.kubectl(), context.tools.istioctl());
+        let lack = |found: Result<&crate::tools::Tool, &crate::tools::ToolError>| found.err().map(|e| crate::error::one_line(e));
+        let tools = BTreeMap::from([
+            (Capability::KUBECTL, lack(kubectl.as_ref().copied())),
+            (Capability::ISTIOCTL, lack(istioctl.as_ref().copied())),
+        ]);
+        Ok(Self {
+            spec: Arc::clone(&context.spec),
+            waiting: context.waiting.clone(),
+            transcripts: context.transcripts(),
+            cluster,
+            context,
+            kubelets: OnceCell::new(),
+            admin_token: OnceCell::new(),
+            tools,
+        })
+    }
+
+    /// Why a capability is absent, or `None`.
+    #[must_use]
+    pub fn missing(&self, capability: &Capability) -> Option<String> {
+        if let Some(missing) = self.tools.get(capability) {
+            return missing.clone();
+        }
+        let texts = crate::text::current();
+        if *capability == Capability::NODE_PROXY {
+            return (!self.spec.proxy.enabled).then(|| texts.get("unsupported-node-proxy"));
+        }
+        if *capability == Capability::TRANSCRIPT {
+            return self.transcripts.is_empty().then(|| texts.get("unsupported-transcript"));
+        }
+        self.cluster.capabilities.missing(capability)
+    }
+
+    /// What a stage recorded.
+    ///
+    /// # Errors
+    /// [`Stop::Unsupported`] where nothing of that name was recorded.
+    pub fn transcript(&self, name: &str) -> Result<&Transcript, Stop> {
+        self.transcripts.get(name).ok_or_else(|| Stop::Unsupported {
+            capability: Capability::TRANSCRIPT,
+            reason: crate::text::current().get("unsupported-transcript"),
+        })
+    }
+
+    /// The nodes that the API server knows.
+    ///
+    /// # Errors
+    /// When the request fails.
+    pub async fn nodes(&self) -> Result<Vec<Node>, Stop> {
+        let api: Api<Node> = Api::all(self.cluster.client.clone());
+        Ok(api.list(&ListParams::default()).await.map_err(Stop::kube("list the nodes"))?.items)
+    }
+
+    /// Names of the nodes that the API server knows.
+    ///
+    /// # Errors
+    /// When the request fails.
+    pub async fn node_names(&self) -> Result<Vec<String>, Stop> {
+        Ok(self.nodes().await?.iter().map(|n| n.name_any()).collect())
+    }
+
+    /// Asks the API server over HTTP, whatever the status of its answer is.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn request(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<&serde_json::Value>) -> Result<Answer, Stop> {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let bytes = match body {
+            Some(value) => {
+                request = request.header("content-type", "application/json");
+                value.to_string().into_bytes()
+            }
+            None => Vec::new(),
+        };
+        let request = request.body(Body::from(bytes)).map_err(|e| Stop::Failed(format!("cannot ask for {path}: {e}")))?;
+        let response = self.cluster.client.send(request).await.map_err(Stop::kube(format!("ask for {path}")))?;
+        let status = response.status();
+        let collected = response.into_body().collect().await.map_err(Stop::kube(format!("read the answer of {path}")))?;
+        Ok(Answer { status, body: String::from_utf8_lossy(&collected.to_bytes()).into_owned() })
+    }
+
+    /// The kubelets that do not answer, by node, with what was seen. Asked once: a node that is gone is still `Ready` in the API for the
+    /// better part of a minute, and its pods `Running` for longer, so what the API says about them is only believed with this.
+    pub async fn silent_kubelets(&self) -> &BTreeMap<String, Option<String>> {
+        self.kubelets
+            .get_or_init(|| async {
+                let Ok(names) = self.node_names().await else { return BTreeMap::new() };
+                let ask = |name: String| async move {
+                    let path = format!("/api/v1/nodes/{name}/proxy/healthz");
+                    let answer = self
+                        .waiting
+                        .within("the kubelet answers", Limit::KubeletAnswer, self.request(Method::GET, &path, &[], None))
+                        .await;
+                    let silent = match answer {
+                        Ok(Ok(answer)) if answer.status.is_success() => None,
+                        Ok(Ok(answer)) => Some(answer.brief()),
+                        Ok(Err(e)) => Some(crate::error::one_line(&e)),
+                        Err(e) => Some(e.to_string()),
+                    };
+                    (name, silent)
+                };
+                join_all(names.into_iter().map(ask)).await.into_iter().collect()
+            })
+            .await
+    }
+
+    /// Why what the API says about a pod on this node is not to be believed, or `None`.
+    pub async fn node_silent(&self, node: &str) -> Option<String> {
+        let seen = self.silent_kubelets().await.get(node)?.as_deref()?;
+        Some(silent(node, seen))
+    }
+
+    /// One line for every node that is down, for diagnoses.
+    pub async fn node_troubles(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.missing(&Capability::NODE_INVENTORY).is_none()
+            && let Ok(machines) = self.cluster.nodes.machines().await
+        {
+            for (node, _) in crate::cluster::kind_config::expected_nodes(&self.spec) {
+                match machines.iter().find(|m| m.name == node) {
+                    None => lines.push(format!("node {node} has no container")),
+                    Some(m) if m.state != "running" => {
+                        lines.push(format!("node {node}: its container is {}", m.state));
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        let named = lines.join(" ");
+        for (node, seen) in self.silent_kubelets().await {
+            if let Some(seen) = seen
+                && !named.contains(node.as_str())
+            {
+                lines.push(silent(node, seen));
+            }
+        }
+        lines
+    }
+
+    /// A token of the Dashboard's admin user, made once by `kubectl create token` as the guide does it.
+    ///
+    /// # Errors
+    /// When it could not be made.
+    pub async fn admin_token(&self) -> Result<&AdminToken, Stop> {
+        let made = self.admin_token.get_or_init(|| async { AdminToken::create(self).await.map_err(|e| crate::error::one_line(&e)) }).await;
+        made.as_ref().map_err(|e| Stop::Failed(e.clone()))
+    }
+}
+
+fn silent(node: &str, seen: &str) -> String {
+    format!("the kubelet of node {node} does not answer: {seen}")
+}
+
+/// The environment of the running containerd on a node: `/proc/PID/environ`, which is what its pulls really use.
+///
+/// # Errors
+/// When the node cannot be reached.
+pub async fn runtime_environment(nodes: &dyn NodeAccess, node: &str) -> Result<BTreeMap<String, String>, NodeError> {
+    let pid = nodes.run(node, &["systemctl", "show", "containerd", "-p", "MainPID", "--value"]).await?;
+    let environ = nodes.read_file(node, &format!("/proc/{}/environ", pid.trim())).await?;
+    Ok(environ.split('\0').filter_map(|pair| pair.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect())
+}

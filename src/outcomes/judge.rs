@@ -1,0 +1,124 @@
+//! From checks to verdicts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::StreamExt;
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+use super::{Environment, Look, Outcome, Stop};
+use crate::diagnose::diagnose;
+use crate::error::chain;
+use crate::journal::{Diagnosis, Event, Journal, Verdict};
+use crate::stages::StageOutcome;
+use crate::wait::Limit;
+
+/// The checks wait for the cluster, not for the processor.
+const AT_ONCE: usize = 16;
+
+/// A verdict with what justifies it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judged {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// What was seen.
+    pub evidence: BTreeMap<String, Value>,
+    /// Causes that the evidence points to.
+    pub diagnoses: Vec<Diagnosis>,
+}
+
+/// Judges one outcome. Takes no longer than the limit of an outcome.
+pub async fn judge(outcome: &Outcome, environment: &Environment) -> Judged {
+    let missing = outcome.capabilities.iter().find_map(|c| Some((c, environment.missing(c)?)));
+    if let Some((capability, reason)) = missing {
+        let verdict = Verdict::Unsupported { capability: capability.to_string(), reason };
+        return Judged { verdict, evidence: BTreeMap::new(), diagnoses: Vec::new() };
+    }
+    let mut look = Look::default();
+    let ended = environment.waiting.within(outcome.id, Limit::Outcome, outcome.check.check(environment, &mut look)).await;
+    let stop = match ended {
+        Ok(Ok(())) => None,
+        Ok(Err(stop)) => Some(stop),
+        Err(wait) => Some(Stop::Wait(wait)),
+    };
+    let Look { evidence, mut problems } = look;
+    if let Some(Stop::Unsupported { capability, reason }) = &stop
+        && problems.is_empty()
+    {
+        let verdict = Verdict::Unsupported { capability: capability.to_string(), reason: reason.clone() };
+        return Judged { verdict, evidence, diagnoses: Vec::new() };
+    }
+    let mut clues: Vec<String> = problems.clone();
+    if let Some(stop) = stop {
+        if let Stop::Wait(wait) = &stop {
+            clues.extend(wait.transitions.iter().map(|t| t.status.clone()));
+        }
+        let sentence = chain(&stop).join(": ");
+        clues.push(sentence.clone());
+        problems.push(sentence);
+    }
+    if problems.is_empty() {
+        return Judged { verdict: Verdict::Passed, evidence, diagnoses: Vec::new() };
+    }
+    // A node that is down explains more than any symptom on it.
+    clues.extend(environment.node_troubles().await);
+    let diagnoses = diagnose(clues.iter().flat_map(|c| c.lines()));
+    Judged { verdict: Verdict::Failed { reason: problems.join("; ") }, evidence, diagnoses }
+}
+
+/// Judges outcomes concurrently and journals every verdict. What a failed stage makes impossible is blocked.
+///
+/// `stages` is empty where nothing was provisioned, as for `verify`.
+pub async fn judge_all(
+    outcomes: &[Outcome],
+    environment: &Environment,
+    stages: &BTreeMap<&'static str, StageOutcome>,
+    journal: &Journal,
+) -> Vec<Judged> {
+    let groups: BTreeMap<&str, Arc<Mutex<()>>> =
+        outcomes.iter().filter_map(|o| o.group).map(|g| (g, Arc::new(Mutex::new(())))).collect();
+    let one = |outcome: &Outcome| {
+        let outcome = outcome.clone();
+        let group = outcome.group.and_then(|g| groups.get(g).cloned());
+        async move {
+            let _turn = match &group {
+                Some(group) => Some(group.lock().await),
+                None => None,
+            };
+            let start = Instant::now();
+            journal.write(Event::OutcomeStarted { outcome: outcome.id.to_owned() });
+            let judged = match blocked_by(&outcome, stages) {
+                Some(by) => Judged { verdict: Verdict::Blocked { by }, evidence: BTreeMap::new(), diagnoses: Vec::new() },
+                None => judge(&outcome, environment).await,
+            };
+            journal.write(finished(&outcome, start, &judged));
+            judged
+        }
+    };
+    futures::stream::iter(outcomes.iter().map(one)).buffered(AT_ONCE).collect().await
+}
+
+/// Journals every outcome as blocked: there is no environment to look at.
+pub fn block_all(outcomes: &[Outcome], stages: &BTreeMap<&'static str, StageOutcome>, root: &str, journal: &Journal) {
+    for outcome in outcomes {
+        let by = blocked_by(outcome, stages).unwrap_or_else(|| root.to_owned());
+        let judged = Judged { verdict: Verdict::Blocked { by }, evidence: BTreeMap::new(), diagnoses: Vec::new() };
+        journal.write(finished(outcome, Instant::now(), &judged));
+    }
+}
+
+fn finished(outcome: &Outcome, start: Instant, judged: &Judged) -> Event {
+    Event::OutcomeFinished {
+        outcome: outcome.id.to_owned(),
+        duration_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+        verdict: judged.verdict.clone(),
+        evidence: judged.evidence.clone(),
+        diagnoses: judged.diagnoses.clone(),
+    }
+}
+
+fn blocked_by(outcome: &Outcome, stages: &BTreeMap<&'static str, StageOutcome>) -> Option<String> {
+    outcome.needs.iter().find_map(|need| Some(stages.get(need)?.root(need)?.to_owned()))
+}

@@ -1,0 +1,100 @@
+//! The ServiceAccount and ClusterRoleBinding of guide 2.1.2. The guide's two `kubectl create` fail when run again (D15), so each runs only
+//! where its object is missing.
+
+use futures::future::BoxFuture;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
+use kube::api::{Api, DeleteParams};
+
+use super::{Action, Done, PlanStep, StageContext, StageError};
+use crate::outcomes::DASHBOARD_NAMESPACE as NAMESPACE;
+use crate::spec::Spec;
+use crate::wait::Limit;
+
+pub(super) struct AdminUser;
+
+impl Action for AdminUser {
+    fn provision<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>> {
+        Box::pin(async move {
+            let client = context.client().await?;
+            let user = &context.spec.dashboard.admin_user;
+            let [account, binding] = commands(&context.spec);
+            let mut done = Done::Already;
+            let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), NAMESPACE);
+            if accounts.get_opt(user).await.map_err(StageError::kube(format!("read ServiceAccount {user}")))?.is_none() {
+                create(context, &account).await?;
+                done = Done::Provisioned;
+            }
+            let bindings: Api<ClusterRoleBinding> = Api::all(client);
+            let read = StageError::kube(format!("read ClusterRoleBinding {user}"));
+            match bindings.get_opt(user).await.map_err(read)? {
+                Some(present) if binds(&present, user) => {}
+                present => {
+                    if present.is_some() {
+                        // A binding's role cannot be changed, only replaced.
+                        let delete = StageError::kube(format!("replace ClusterRoleBinding {user}"));
+                        bindings.delete(user, &DeleteParams::default()).await.map_err(delete)?;
+                    }
+                    create(context, &binding).await?;
+                    done = Done::Provisioned;
+                }
+            }
+            Ok(done)
+        })
+    }
+
+    fn plan(&self, spec: &Spec) -> Vec<PlanStep> {
+        commands(spec)
+            .iter()
+            .map(|c| PlanStep::command(std::iter::once("kubectl").chain(c.iter().map(String::as_str))))
+            .collect()
+    }
+}
+
+/// The guide's two commands. Its `-n` on the cluster-scoped binding has no effect and is left out.
+fn commands(spec: &Spec) -> [Vec<String>; 2] {
+    let user = &spec.dashboard.admin_user;
+    let words = |line: String| line.split(' ').map(str::to_owned).collect();
+    [
+        words(format!("create serviceaccount -n {NAMESPACE} {user}")),
+        words(format!("create clusterrolebinding {user} --clusterrole cluster-admin --serviceaccount={NAMESPACE}:{user}")),
+    ]
+}
+
+async fn create(context: &StageContext, args: &[String]) -> Result<(), StageError> {
+    let command = context.kubectl().await?.args(args).timeout(context.waiting.limit(Limit::ShortCommand));
+    command.ok(&context.journal).await?;
+    Ok(())
+}
+
+/// Whether a binding gives cluster-admin to the account.
+pub(crate) fn binds(binding: &ClusterRoleBinding, user: &str) -> bool {
+    let role = &binding.role_ref;
+    (role.kind.as_str(), role.name.as_str()) == ("ClusterRole", "cluster-admin")
+        && binding
+            .subjects
+            .iter()
+            .flatten()
+            .any(|s| s.kind == "ServiceAccount" && s.name == user && s.namespace.as_deref() == Some(NAMESPACE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_binding_counts_only_with_the_right_role_and_subject() {
+        let binding = |role: &str, name: &str, namespace: &str| -> ClusterRoleBinding {
+            serde_json::from_value(serde_json::json!({
+                "metadata": {"name": "admin-user"},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+                "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
+            }))
+            .unwrap()
+        };
+        assert!(binds(&binding("cluster-admin", "admin-user", NAMESPACE), "admin-user"));
+        assert!(!binds(&binding("view", "admin-user", NAMESPACE), "admin-user"));
+        assert!(!binds(&binding("cluster-admin", "other", NAMESPACE), "admin-user"));
+        assert!(!binds(&binding("cluster-admin", "admin-user", "default"), "admin-user"));
+    }
+}

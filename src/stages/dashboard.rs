@@ -1,0 +1,74 @@
+//! Kubernetes Dashboard (guide 2.1.2): `kubectl apply` of `recommended.yaml`, then both Deployments available.
+
+use futures::future::BoxFuture;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
+
+use super::apply::{apply, fetch, objects, restart_stuck_pods};
+use super::{Action, Done, PlanStep, StageContext, StageError};
+use crate::outcomes::DASHBOARD_NAMESPACE as NAMESPACE;
+use crate::spec::Spec;
+use crate::wait::{Limit, conditions};
+
+const MANIFEST: &str = "dashboard.yaml";
+
+pub(super) struct Dashboard;
+
+impl Action for Dashboard {
+    fn provision<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>> {
+        Box::pin(async move {
+            let source = &context.spec.dashboard.manifest;
+            let text = fetch(context, MANIFEST, source).await?;
+            let wanted = deployments(source, &text)?;
+            let client = context.client().await?;
+            let api: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
+            let present = api
+                .list(&ListParams::default())
+                .await
+                .map_err(StageError::kube(format!("list the Deployments of {NAMESPACE}")))?;
+            if wanted.iter().all(|w| present.iter().any(|p| is_true(w, p))) {
+                return Ok(Done::Already);
+            }
+            apply(context, MANIFEST, &[]).await?;
+            restart_stuck_pods(context, NAMESPACE).await?;
+            let mut waiter = context.waiting.waiter();
+            let deployments = waiter.watch(api, &ListParams::default());
+            let pods = waiter.watch(Api::<Pod>::namespaced(client, NAMESPACE), &ListParams::default());
+            let names: Vec<String> = wanted.iter().map(|d| d.name_any()).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let available = || conditions::deployments_available(&names, &deployments.items(), &pods.items());
+            waiter.until("the Dashboard is available", Limit::Dashboard, available).await?;
+            Ok(Done::Provisioned)
+        })
+    }
+
+    fn plan(&self, spec: &Spec) -> Vec<PlanStep> {
+        vec![PlanStep::command(["kubectl", "apply", "-f", &spec.dashboard.manifest])]
+    }
+}
+
+/// The Deployments of the manifest.
+fn deployments(source: &str, text: &str) -> Result<Vec<Deployment>, StageError> {
+    let unusable = |reason: String| StageError::Manifest { manifest: source.to_owned(), reason };
+    let found: Vec<Deployment> = objects(source, text)?
+        .into_iter()
+        .filter(|o| o["kind"] == "Deployment")
+        .map(serde_json::from_value)
+        .collect::<Result<_, _>>()
+        .map_err(|e| unusable(format!("a Deployment cannot be read: {e}")))?;
+    if found.is_empty() { Err(unusable("it has no Deployment".to_owned())) } else { Ok(found) }
+}
+
+/// Whether what runs is what the manifest asks for: the same images, all available.
+fn is_true(wanted: &Deployment, present: &Deployment) -> bool {
+    wanted.name_any() == present.name_any()
+        && images(wanted) == images(present)
+        && conditions::deployment_lacks(present).is_none()
+}
+
+fn images(deployment: &Deployment) -> Vec<Option<String>> {
+    let spec = deployment.spec.as_ref().and_then(|s| s.template.spec.as_ref());
+    spec.map(|s| s.containers.iter().map(|c| c.image.clone()).collect()).unwrap_or_default()
+}

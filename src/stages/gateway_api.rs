@@ -1,0 +1,67 @@
+//! The Gateway API CRDs (guide 2.4), if they are missing. The guide asks for one CRD by name (D12); here all of the bundle's count.
+
+use futures::future::BoxFuture;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
+
+use super::apply::{apply, fetch, objects};
+use super::{Action, Done, PlanStep, StageContext, StageError};
+use crate::journal::Event;
+use crate::outcomes::{BUNDLE_VERSION, CHANNEL};
+use crate::spec::Spec;
+use crate::text;
+use crate::wait::{Limit, conditions};
+
+const MANIFEST: &str = "gateway-api.yaml";
+
+pub(super) struct GatewayApi;
+
+impl Action for GatewayApi {
+    fn provision<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>> {
+        Box::pin(async move {
+            let spec = &context.spec.gateway_api;
+            let text = fetch(context, MANIFEST, &spec.manifest).await?;
+            let names: Vec<String> = objects(&spec.manifest, &text)?
+                .iter()
+                .filter(|o| o["kind"] == "CustomResourceDefinition")
+                .filter_map(|o| o["metadata"]["name"].as_str().map(str::to_owned))
+                .collect();
+            let api: Api<CustomResourceDefinition> = Api::all(context.client().await?);
+            let present = api.list(&ListParams::default()).await.map_err(StageError::kube("list the CRDs"))?;
+            let ours: Vec<&CustomResourceDefinition> = present.iter().filter(|c| names.contains(&c.name_any())).collect();
+            let mut done = Done::Provisioned;
+            if ours.len() == names.len() {
+                done = Done::Already;
+                // "If missing" is the guide's word: what somebody else installed stays, and the outcomes tell what it is.
+                if let Some(found) = ours.iter().map(|c| bundle(c)).find(|b| *b != (spec.version.clone(), spec.channel.as_str().to_owned())) {
+                    let wanted = format!("{} {}", spec.version, spec.channel.as_str());
+                    let found = format!("{} {}", found.0, found.1);
+                    let message = text::current().with("warning-other-bundle", &[("found", &found), ("wanted", &wanted)]);
+                    context.journal.write(Event::Warning { message });
+                }
+            } else {
+                // Server-side: the larger bundles do not fit into the annotation of a client-side apply (P29).
+                apply(context, MANIFEST, &["--server-side", "--force-conflicts"]).await?;
+            }
+            let mut waiter = context.waiting.waiter();
+            let crds = waiter.watch(api, &ListParams::default());
+            let established = || conditions::crds_established(&names, &crds.items());
+            waiter.until("the Gateway API CRDs are Established", Limit::CrdsEstablished, established).await?;
+            Ok(done)
+        })
+    }
+
+    fn plan(&self, spec: &Spec) -> Vec<PlanStep> {
+        vec![
+            PlanStep::note("plan-gateway-api", &[]),
+            PlanStep::command(["kubectl", "apply", "--server-side", "--force-conflicts", "-f", &spec.gateway_api.manifest]),
+        ]
+    }
+}
+
+/// Bundle version and channel as a CRD's annotations tell them.
+pub(crate) fn bundle(crd: &CustomResourceDefinition) -> (String, String) {
+    let annotation = |name: &str| crd.annotations().get(name).cloned().unwrap_or_else(|| "none".to_owned());
+    (annotation(BUNDLE_VERSION), annotation(CHANNEL))
+}

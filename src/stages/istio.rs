@@ -1,0 +1,158 @@
+//! Istio in ambient mode (guide 2.2 and 2.3): `istioctl version` before, then the literal `istioctl install`, both kept as transcripts.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, ListParams};
+
+use super::apply::restart_stuck_pods;
+use super::{Action, Done, PlanStep, StageContext, StageError};
+use crate::outcomes::ISTIO_NAMESPACE as NAMESPACE;
+use crate::spec::Spec;
+use crate::tools::Stream;
+use crate::wait::terminal::first_trouble;
+use crate::wait::{Limit, Progress, Watched, Waiter, conditions};
+
+/// Transcript of `istioctl version` before Istio was there.
+pub const VERSION_BEFORE: &str = "istioctl.version-before";
+/// Transcript of `istioctl install`.
+pub const INSTALL: &str = "istio.install";
+
+pub(super) struct Istio;
+
+impl Action for Istio {
+    fn provision<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>> {
+        Box::pin(async move {
+            let client = context.client().await?;
+            let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
+            let sets: Api<DaemonSet> = Api::namespaced(client.clone(), NAMESPACE);
+            let listed = StageError::kube(format!("list the workloads of {NAMESPACE}"));
+            let all = ListParams::default();
+            let (found_deployments, found_sets) = tokio::try_join!(deployments.list(&all), sets.list(&all)).map_err(listed)?;
+            let found = (arcs(found_deployments.items), arcs(found_sets.items));
+            if lacks(&context.spec, &found.0, &found.1).is_none() {
+                return Ok(Done::Already);
+            }
+            if found.0.is_empty() && found.1.is_empty() {
+                let output = context
+                    .istioctl()
+                    .await?
+                    .arg("version")
+                    .timeout(context.waiting.limit(Limit::ShortCommand))
+                    .output(&context.journal)
+                    .await?;
+                context.keep_transcript(VERSION_BEFORE, output.record)?;
+            } else {
+                restart_stuck_pods(context, NAMESPACE).await?;
+            }
+            install(context, &client).await?;
+            let mut waiter = context.waiting.waiter();
+            let ready = ready(&mut waiter, &context.spec, &client);
+            waiter.until("Istio is ready", Limit::IstioReady, ready).await?;
+            Ok(Done::Provisioned)
+        })
+    }
+
+    fn plan(&self, spec: &Spec) -> Vec<PlanStep> {
+        vec![
+            PlanStep::command(["istioctl", "version"]),
+            PlanStep::command(std::iter::once("istioctl").chain(arguments(spec).iter().map(String::as_str))),
+        ]
+    }
+}
+
+/// The guide's command, word for word.
+fn arguments(spec: &Spec) -> [String; 4] {
+    let set = format!("profile={}", spec.istio.profile);
+    ["install".to_owned(), "--set".to_owned(), set, "--skip-confirmation".to_owned()]
+}
+
+/// Runs `istioctl install`, which waits up to five minutes for each component, and ends it as soon as a pod cannot come up.
+async fn install(context: &StageContext, client: &kube::Client) -> Result<(), StageError> {
+    let journal = context.journal.clone();
+    let stage = context.stage;
+    let command = context
+        .istioctl()
+        .await?
+        .args(arguments(&context.spec))
+        .timeout(context.waiting.limit(Limit::IstioInstall))
+        .on_line(move |stream, line| {
+            let line = line.trim();
+            if stream == Stream::Stderr && (line.starts_with('-') || line.starts_with('✔') || line.starts_with('✘')) {
+                journal.write(crate::journal::Event::StageProgress { stage: stage.to_owned(), status: line.to_owned() });
+            }
+        });
+    // The status of this wait is istioctl's own, so it does not listen.
+    let mut waiter = context.waiting.listen(|_| {}).waiter();
+    let pods = waiter.watch(Api::<Pod>::namespaced(client.clone(), NAMESPACE), &ListParams::default());
+    let trouble = waiter.until("the pods of Istio come up", Limit::IstioInstall, || {
+        let trouble = first_trouble(&pods.items());
+        trouble.map_or_else(|| Progress::<()>::NotYet("no trouble".to_owned()), crate::wait::terminal::Trouble::progress)
+    });
+    let output = tokio::select! {
+        output = command.output(&context.journal) => output?,
+        // Dropping the command's future ends istioctl.
+        Err(error) = trouble => return Err(error.into()),
+    };
+    context.keep_transcript(INSTALL, output.record.clone())?;
+    if output.success() {
+        return Ok(());
+    }
+    Err(crate::tools::RunError::Failed {
+        command: output.record.argv.join(" "),
+        exit: output.exit,
+        stderr: last_lines(&output.record.stderr),
+    }
+    .into())
+}
+
+fn last_lines(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(12)..].join("\n")
+}
+
+fn arcs<K>(items: Vec<K>) -> Vec<Arc<K>> {
+    items.into_iter().map(Arc::new).collect()
+}
+
+fn ready(waiter: &mut Waiter, spec: &Spec, client: &kube::Client) -> impl FnMut() -> Progress + use<> {
+    let all = ListParams::default();
+    let deployments: Watched<Deployment> = waiter.watch(Api::namespaced(client.clone(), NAMESPACE), &all);
+    let sets: Watched<DaemonSet> = waiter.watch(Api::namespaced(client.clone(), NAMESPACE), &all);
+    let pods: Watched<Pod> = waiter.watch(Api::namespaced(client.clone(), NAMESPACE), &all);
+    let spec = spec.clone();
+    move || match lacks(&spec, &deployments.items(), &sets.items()) {
+        None => Progress::Ready(()),
+        Some(lack) => first_trouble(&pods.items()).map_or(Progress::NotYet(lack), crate::wait::terminal::Trouble::progress),
+    }
+}
+
+/// What Istio lacks to be installed in the wanted version and ready, or `None`.
+fn lacks(spec: &Spec, deployments: &[Arc<Deployment>], sets: &[Arc<DaemonSet>]) -> Option<String> {
+    use kube::ResourceExt;
+    let version = |image: Option<&str>| {
+        let tag = image.and_then(|i| i.rsplit_once(':')).map_or("", |(_, tag)| tag);
+        tag == spec.istio.version || tag.strip_prefix(&spec.istio.version).is_some_and(|rest| rest == "-distroless")
+    };
+    let Some(istiod) = deployments.iter().find(|d| d.name_any() == "istiod") else {
+        return Some("Deployment istiod does not exist".to_owned());
+    };
+    let template = istiod.spec.as_ref().and_then(|s| s.template.spec.as_ref());
+    let image = template.and_then(|t| t.containers.first()).and_then(|c| c.image.as_deref());
+    if !version(image) {
+        return Some(format!("istiod runs {}", image.unwrap_or("nothing")));
+    }
+    if let Some(lack) = conditions::deployment_lacks(istiod) {
+        return Some(lack);
+    }
+    ["istio-cni-node", "ztunnel"].into_iter().find_map(|name| match sets.iter().find(|s| s.name_any() == name) {
+        None => Some(format!("DaemonSet {name} does not exist")),
+        Some(set) => {
+            let template = set.spec.as_ref().and_then(|s| s.template.spec.as_ref());
+            let image = template.and_then(|t| t.containers.first()).and_then(|c| c.image.as_deref());
+            if version(image) { conditions::daemon_set_lacks(set) } else { Some(format!("{name} runs {}", image.unwrap_or("nothing"))) }
+        }
+    })
+}
