@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use kube::ResourceExt;
-
 use crate::cluster::{Provider, Teardown};
 use crate::journal::{Event, FORMAT_VERSION, Journal, JournalError, Record};
 use crate::outcomes::{Environment, Outcome, block_all, judge_all, stand_ins};
@@ -187,7 +185,7 @@ impl Harness {
                     fact("nodeSystem", &info.os_image);
                     fact("kernel", &info.kernel_version);
                 }
-                let names: Vec<String> = nodes.iter().map(|n| n.name_any()).collect();
+                let names: Vec<String> = nodes.iter().map(kube::ResourceExt::name_any).collect();
                 context.journal.write(Event::Fact { name: "nodes".into(), value: names.join(", ") });
             }
             for (component, image) in stand_ins(environment).await {

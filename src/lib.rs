@@ -1,5 +1,17 @@
 //! meshproof provisions an Istio-ambient-on-Kind environment as a test fixture and proves every outcome that its install guide documents.
 
+// Tests are read top to bottom; these lints are about code that is called from elsewhere.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::needless_pass_by_value,
+        clippy::needless_for_each,
+        clippy::default_trait_access,
+        clippy::large_stack_arrays,
+        clippy::naive_bytecount
+    )
+)]
+
 pub mod cli;
 pub mod cluster;
 pub mod diagnose;

@@ -71,7 +71,8 @@ pub(super) async fn status(global: &Global) -> Result<u8, Failure> {
         }))?;
         return Ok(0);
     }
-    let age = Timestamp::now().since(state.created).and_then(|s| s.round(Unit::Second)).map_or_else(|_| "?".to_owned(), |s| format!("{s:#}"));
+    let age =
+        Timestamp::now().since(state.created).and_then(|s| s.round(Unit::Second)).map_or_else(|_| "?".to_owned(), |s| format!("{s:#}"));
     let cluster = state.cluster.as_ref().map_or("-", |c| c.name.as_str());
     let args = [("session", state.id.as_str()), ("phase", phase(&state)), ("backend", state.backend.as_str()), ("cluster", cluster)];
     let mut lines = vec![texts.with("cli-status-session", &[args.as_slice(), &[("age", &age), ("dir", &dir)]].concat())];

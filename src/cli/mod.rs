@@ -40,13 +40,13 @@ struct Global {
     /// Where the cluster comes from.
     #[arg(long, global = true, value_enum, default_value_t = Backend::Auto, env = "MESHPROOF_BACKEND")]
     backend: Backend,
-    /// State directory; without it $MESHPROOF_STATE, or one for this project below the XDG state directory.
+    /// State directory; without it $`MESHPROOF_STATE`, or one for this project below the XDG state directory.
     #[arg(long, global = true, value_name = "DIR")]
     state_dir: Option<PathBuf>,
     /// What is written to standard output.
     #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
     format: Format,
-    /// Also write a JUnit report to this file.
+    /// Also write a `JUnit` report to this file.
     #[arg(long, global = true, value_name = "FILE")]
     junit: Option<PathBuf>,
     /// Multiply every time limit.

@@ -67,7 +67,9 @@ mod tests {
         // Downloads are for the machine that runs the test.
         let os = if cfg!(target_os = "macos") { "darwin" } else { "linux" };
         let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
-        plan.replace(&format!("{os}-{arch}"), "OS-ARCH").replace(&format!("{os}/{arch}"), "OS/ARCH").replace(&format!("osx-{arch}"), "OS-ARCH")
+        plan.replace(&format!("{os}-{arch}"), "OS-ARCH")
+            .replace(&format!("{os}/{arch}"), "OS/ARCH")
+            .replace(&format!("osx-{arch}"), "OS-ARCH")
     }
 
     fn snapshots() -> insta::internals::SettingsBindDropGuard {

@@ -45,13 +45,12 @@ pub(super) async fn run(global: &Global, work: Work) -> Result<u8, Failure> {
     };
     drop(ticking);
     progress.end();
-    let code = match ended {
-        Some(code) => code?,
+    let code = if let Some(code) = ended {
+        code?
+    } else {
         // Dropping the work has ended its external commands.
-        None => {
-            harness.interrupted();
-            130
-        }
+        harness.interrupted();
+        130
     };
     report(global, &harness)?;
     if code == 130 {
@@ -104,8 +103,11 @@ fn report(global: &Global, harness: &Harness) -> Result<(), Failure> {
         Format::Junit => print(&xml()?)?,
     }
     if let Some(path) = &global.junit {
-        std::fs::write(path, xml()?)
-            .map_err(|e| Failure { code: 1, chain: vec![format!("cannot write {}", path.display()), e.to_string()], hint: None })?;
+        std::fs::write(path, xml()?).map_err(|e| Failure {
+            code: 1,
+            chain: vec![format!("cannot write {}", path.display()), e.to_string()],
+            hint: None,
+        })?;
     }
     Ok(())
 }

@@ -98,15 +98,11 @@ pub fn certs_files(spec: &Spec) -> Vec<(String, String)> {
 #[must_use]
 pub fn no_proxy(spec: &Spec) -> Vec<String> {
     let mut entries = spec.proxy.no_proxy.clone();
-    let mirrors = spec
-        .mirrors
-        .values()
-        .flat_map(|m| m.hosts.iter().map(|h| h.url.as_str()).chain(m.server.as_deref()))
-        .filter_map(|url| {
-            let host = url.parse::<http::Uri>().ok()?.host()?.to_owned();
-            // The guide's own entry is the registry itself, which is exactly what the proxy is for.
-            (!is_public_registry(&host)).then_some(host)
-        });
+    let mirrors = spec.mirrors.values().flat_map(|m| m.hosts.iter().map(|h| h.url.as_str()).chain(m.server.as_deref())).filter_map(|url| {
+        let host = url.parse::<http::Uri>().ok()?.host()?.to_owned();
+        // The guide's own entry is the registry itself, which is exactly what the proxy is for.
+        (!is_public_registry(&host)).then_some(host)
+    });
     let nodes = expected_nodes(spec).into_iter().map(|(name, _)| name);
     for entry in mirrors.chain(nodes).chain([".svc".to_owned(), ".svc.cluster.local".to_owned()]) {
         if !entries.contains(&entry) {
@@ -133,11 +129,7 @@ pub fn drop_in(spec: &Spec) -> String {
 /// What containerd's environment must hold with the drop-in in force.
 #[must_use]
 pub fn proxy_environment(spec: &Spec) -> Vec<(&'static str, String)> {
-    vec![
-        ("HTTP_PROXY", spec.proxy.http.clone()),
-        ("HTTPS_PROXY", spec.proxy.https.clone()),
-        ("NO_PROXY", no_proxy(spec).join(",")),
-    ]
+    vec![("HTTP_PROXY", spec.proxy.http.clone()), ("HTTPS_PROXY", spec.proxy.https.clone()), ("NO_PROXY", no_proxy(spec).join(","))]
 }
 
 /// A TOML basic string. TOML's escapes are those of JSON.

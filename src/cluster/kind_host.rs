@@ -34,12 +34,12 @@ pub(super) async fn check(engine: &Engine, context: &Context) -> Result<(), Stag
         warn("warning-memory", &[("has", &has.to_string()), ("needs", &all.to_string())]);
     }
     if engine.is_local() {
-        inotify(&warn)?;
+        inotify(warn)?;
     }
     Ok(())
 }
 
-fn inotify(warn: &dyn Fn(&str, &[(&str, &str)])) -> Result<(), StageError> {
+fn inotify(warn: impl Fn(&str, &[(&str, &str)])) -> Result<(), StageError> {
     let read = |name: &str| std::fs::read_to_string(format!("/proc/sys/fs/inotify/{name}")).ok()?.trim().parse::<u64>().ok();
     let limits = [
         ("max_user_watches", catalog::INOTIFY_MINIMUM.watches, catalog::INOTIFY_RECOMMENDED.watches),

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 
-
 pub use provider::{Made, Provider, Teardown};
 
 use crate::engine::{EngineError, ExecOutput};

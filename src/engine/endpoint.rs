@@ -35,7 +35,7 @@ pub fn find(var: impl Fn(&str) -> Option<String>) -> Endpoint {
     };
     let context = set("DOCKER_CONTEXT").or_else(current).filter(|c| c != "default");
     let host = |name: &str| {
-        let directory: String = Sha256::digest(name).iter().map(|b| format!("{b:02x}")).collect();
+        let directory = hex::encode(Sha256::digest(name));
         let meta = config.as_ref()?.join("contexts/meta").join(directory).join("meta.json");
         let value: Value = serde_json::from_slice(&std::fs::read(meta).ok()?).ok()?;
         Some(value.pointer("/Endpoints/docker/Host")?.as_str()?.to_owned())
@@ -59,7 +59,7 @@ mod tests {
         let docker = home.path().join(".docker");
         // sha256("colima")
         let name = "colima";
-        let hash: String = Sha256::digest(name).iter().map(|b| format!("{b:02x}")).collect();
+        let hash = hex::encode(Sha256::digest(name));
         let meta = docker.join("contexts/meta").join(hash);
         std::fs::create_dir_all(&meta).unwrap();
         std::fs::write(meta.join("meta.json"), r#"{"Name":"colima","Endpoints":{"docker":{"Host":"unix:///c.sock"}}}"#).unwrap();

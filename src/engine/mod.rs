@@ -120,8 +120,8 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Unreachable`].
     pub async fn connect(endpoint: Endpoint) -> Result<Self, EngineError> {
-        let unreachable =
-            |source| EngineError::Unreachable { endpoint: format!("{} ({})", endpoint.url, endpoint.source), source };
+        let unreachable = |source| EngineError::Unreachable { endpoint: format!("{} ({})", endpoint.url, endpoint.source), source };
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that speaks to the engine")]
         let docker = Docker::connect_with_host(&endpoint.url).map_err(unreachable)?;
         let docker = docker.negotiate_version().await.map_err(unreachable)?;
         Ok(Self { docker, endpoint })
@@ -167,8 +167,7 @@ impl Engine {
     pub async fn nodes(&self, cluster: &str) -> Result<Vec<NodeContainer>, EngineError> {
         let filters = HashMap::from([("label", vec![format!("{CLUSTER_LABEL}={cluster}")])]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let containers =
-            self.docker.list_containers(Some(options)).await.map_err(EngineError::request("list containers"))?;
+        let containers = self.docker.list_containers(Some(options)).await.map_err(EngineError::request("list containers"))?;
         let mut nodes: Vec<NodeContainer> = containers
             .into_iter()
             .map(|c| NodeContainer {
@@ -269,8 +268,8 @@ impl Engine {
     /// # Errors
     /// When the request fails.
     pub async fn write_file(&self, container: &str, path: &str, content: &str) -> Result<(), EngineError> {
-        let archive = pack(path.trim_start_matches('/'), content.as_bytes())
-            .map_err(|source| EngineError::Pack { path: path.to_owned(), source })?;
+        let archive =
+            pack(path.trim_start_matches('/'), content.as_bytes()).map_err(|source| EngineError::Pack { path: path.to_owned(), source })?;
         let options = UploadToContainerOptionsBuilder::default().path("/").build();
         self.docker
             .upload_to_container(container, Some(options), bollard::body_full(archive.into()))

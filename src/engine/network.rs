@@ -13,7 +13,7 @@ use super::{Engine, EngineError};
 /// Put on everything that meshproof makes in the engine; its value is the session's id.
 pub const NETWORK_LABEL: &str = "dev.meshproof.session";
 /// The name that kind always uses.
-pub const KIND_NETWORK: &str = "kind";
+pub(super) const KIND_NETWORK: &str = "kind";
 
 /// What is known of a network.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -119,7 +119,7 @@ impl Journal {
     pub fn write(&self, event: Event) {
         let record = {
             let mut inner = self.lock();
-            let record = self.redacted(Record { seq: inner.seq, at: Timestamp::now(), event });
+            let record = self.redacted(&Record { seq: inner.seq, at: Timestamp::now(), event });
             inner.seq += 1;
             let mut line = serde_json::to_string(&record).unwrap_or_else(|e| format!("{{\"unwritable\":\"{e}\"}}"));
             line.push('\n');
@@ -149,10 +149,10 @@ impl Journal {
         self.lock().broken.take()
     }
 
-    fn redacted(&self, record: Record) -> Record {
+    fn redacted(&self, record: &Record) -> Record {
         let (seq, at) = (record.seq, record.at);
         let redacted = || {
-            let mut value = serde_json::to_value(&record)?;
+            let mut value = serde_json::to_value(record)?;
             self.redactor.json(&mut value);
             serde_json::from_value(value)
         };

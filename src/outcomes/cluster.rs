@@ -67,7 +67,9 @@ fn nodes<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
             .nodes()
             .await?
             .iter()
-            .map(|n| (n.name_any(), if n.labels().contains_key("node-role.kubernetes.io/control-plane") { "control-plane" } else { "worker" }))
+            .map(|n| {
+                (n.name_any(), if n.labels().contains_key("node-role.kubernetes.io/control-plane") { "control-plane" } else { "worker" })
+            })
             .collect();
         look.see("nodes", &registered);
         look.require(registered == expected, || format!("the API server has {registered:?}, the spec wants {expected:?}"));
@@ -94,7 +96,7 @@ fn nodes<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
 fn ready<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
     Box::pin(async move {
         let nodes = env.nodes().await?;
-        let present: BTreeSet<String> = nodes.iter().map(|n| n.name_any()).collect();
+        let present: BTreeSet<String> = nodes.iter().map(kube::ResourceExt::name_any).collect();
         for (name, _) in expected_nodes(&env.spec) {
             look.require(present.contains(&name), || format!("node {name} has not joined"));
         }
@@ -135,10 +137,12 @@ fn system_healthy<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
                 look.problem(silent);
             }
         }
-        for lack in deployments.iter().filter_map(conditions::deployment_lacks).chain(sets.iter().filter_map(conditions::daemon_set_lacks)) {
+        for lack in deployments.iter().filter_map(conditions::deployment_lacks).chain(sets.iter().filter_map(conditions::daemon_set_lacks))
+        {
             look.problem(lack);
         }
-        let names: BTreeSet<String> = deployments.iter().map(|d| d.name_any()).chain(sets.iter().map(|s| s.name_any())).collect();
+        let names: BTreeSet<String> =
+            deployments.iter().map(kube::ResourceExt::name_any).chain(sets.iter().map(kube::ResourceExt::name_any)).collect();
         look.see("workloads", &names);
         for wanted in ["coredns", "kube-proxy"] {
             look.require(names.contains(wanted), || format!("kube-system has no {wanted}"));

@@ -183,7 +183,11 @@ fn bound<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
         let review = SubjectAccessReview {
             spec: SubjectAccessReviewSpec {
                 user: Some(format!("system:serviceaccount:{NAMESPACE}:{user}")),
-                groups: Some(vec!["system:serviceaccounts".into(), format!("system:serviceaccounts:{NAMESPACE}"), "system:authenticated".into()]),
+                groups: Some(vec![
+                    "system:serviceaccounts".into(),
+                    format!("system:serviceaccounts:{NAMESPACE}"),
+                    "system:authenticated".into(),
+                ]),
                 resource_attributes: Some(ResourceAttributes {
                     verb: Some("*".into()),
                     group: Some("*".into()),
@@ -256,7 +260,7 @@ fn cluster_admin<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
         let namespaces = namespaces.list(&ListParams::default()).await.map_err(Stop::kube("list the namespaces"))?;
         let wanted = [
             ("node", "nodes", env.node_names().await?),
-            ("namespace", "namespaces", namespaces.iter().map(|n| n.name_any()).collect()),
+            ("namespace", "namespaces", namespaces.iter().map(kube::ResourceExt::name_any).collect()),
         ];
         for (path, field, mut expected) in wanted {
             expected.sort();

@@ -7,7 +7,6 @@ use futures::future::join_all;
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use k8s_openapi::api::core::v1::Node;
-use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use kube::client::Body;
 use tokio::sync::OnceCell;
@@ -132,14 +131,20 @@ impl Environment {
     /// # Errors
     /// When the request fails.
     pub async fn node_names(&self) -> Result<Vec<String>, Stop> {
-        Ok(self.nodes().await?.iter().map(|n| n.name_any()).collect())
+        Ok(self.nodes().await?.iter().map(kube::ResourceExt::name_any).collect())
     }
 
     /// Asks the API server over HTTP, whatever the status of its answer is.
     ///
     /// # Errors
     /// When there is no answer.
-    pub async fn request(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<&serde_json::Value>) -> Result<Answer, Stop> {
+    pub async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&serde_json::Value>,
+    ) -> Result<Answer, Stop> {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -166,10 +171,8 @@ impl Environment {
                 let Ok(names) = self.node_names().await else { return BTreeMap::new() };
                 let ask = |name: String| async move {
                     let path = format!("/api/v1/nodes/{name}/proxy/healthz");
-                    let answer = self
-                        .waiting
-                        .within("the kubelet answers", Limit::KubeletAnswer, self.request(Method::GET, &path, &[], None))
-                        .await;
+                    let answer =
+                        self.waiting.within("the kubelet answers", Limit::KubeletAnswer, self.request(Method::GET, &path, &[], None)).await;
                     let silent = match answer {
                         Ok(Ok(answer)) if answer.status.is_success() => None,
                         Ok(Ok(answer)) => Some(answer.brief()),

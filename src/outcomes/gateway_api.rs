@@ -1,4 +1,4 @@
-//! Guide 2.4: the Gateway API CRDs, and the GatewayClasses that Istio makes of them.
+//! Guide 2.4: the Gateway API CRDs, and the `GatewayClasses` that Istio makes of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,8 @@ const GROUP_SUFFIX: &str = ".gateway.networking.k8s.io";
 pub(super) fn outcomes() -> Vec<Outcome> {
     let section = "2.4";
     vec![
-        Outcome::documented("gateway-api.crds.established", section, "请确保在使用 Gateway API 之前已安装好这些 CRD", established).needs(CRDS),
+        Outcome::documented("gateway-api.crds.established", section, "请确保在使用 Gateway API 之前已安装好这些 CRD", established)
+            .needs(CRDS),
         Outcome::documented(
             "gateway-api.crds.bundle",
             section,
@@ -40,7 +41,8 @@ async fn crds(env: &Environment) -> Result<Vec<Arc<CustomResourceDefinition>>, S
 /// The CRDs that the bundle of the spec has.
 fn expected(env: &Environment) -> Result<Vec<String>, Stop> {
     let spec = &env.spec.gateway_api;
-    let unknown = || Stop::Failed(format!("the version catalog does not know the CRDs of Gateway API {} {}", spec.version, spec.channel.as_str()));
+    let unknown =
+        || Stop::Failed(format!("the version catalog does not know the CRDs of Gateway API {} {}", spec.version, spec.channel.as_str()));
     let version: Version = spec.version.parse().map_err(|_| unknown())?;
     let names = catalog::gateway_api_crds(&version, spec.channel).ok_or_else(unknown)?;
     Ok(names.iter().map(|n| (*n).to_owned()).collect())
@@ -95,7 +97,8 @@ fn classes<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
         let version: Version = istio.parse().map_err(|_| unknown())?;
         let wanted = catalog::gateway_classes(&version).ok_or_else(unknown)?;
         let kind = GroupVersionKind::gvk("gateway.networking.k8s.io", "v1", "GatewayClass");
-        let api: Api<DynamicObject> = Api::all_with(env.cluster.client.clone(), &ApiResource::from_gvk_with_plural(&kind, "gatewayclasses"));
+        let api: Api<DynamicObject> =
+            Api::all_with(env.cluster.client.clone(), &ApiResource::from_gvk_with_plural(&kind, "gatewayclasses"));
         let mut waiter = env.waiting.waiter();
         let watched = waiter.watch(api, &ListParams::default());
         let condition = || {

@@ -134,11 +134,12 @@ fn check_image(env: &Environment, look: &mut Look, pod: &Pod, component: &str) {
 
 /// Whether an image is the component's in this version; the ambient profile takes the `-distroless` variant.
 fn is_image(image: &str, hub: &str, component: &str, version: &str) -> bool {
-    let tag = image.strip_prefix(hub).and_then(|r| r.strip_prefix('/')).and_then(|r| r.strip_prefix(component)).and_then(|r| r.strip_prefix(':'));
+    let tag =
+        image.strip_prefix(hub).and_then(|r| r.strip_prefix('/')).and_then(|r| r.strip_prefix(component)).and_then(|r| r.strip_prefix(':'));
     tag.is_some_and(|t| t.strip_suffix("-distroless").unwrap_or(t) == version)
 }
 
-/// Exactly one Ready pod of a DaemonSet on each node that it can be scheduled to: the sets of node names are equal.
+/// Exactly one Ready pod of a `DaemonSet` on each node that it can be scheduled to: the sets of node names are equal.
 async fn every_node(env: &Environment, look: &mut Look, name: &str, component: &str) -> Result<(), Stop> {
     let client = &env.cluster.client;
     let sets: Api<DaemonSet> = Api::namespaced(client.clone(), NAMESPACE);
@@ -200,10 +201,16 @@ mod tests {
     fn a_missing_or_misplaced_line_is_named() {
         let [core, istiod, cni, ztunnel, complete] = catalog::INSTALL_LINES;
         assert_eq!(order_problems(&[core, istiod, cni, complete], false), ["the line `Ztunnel installed` was not printed"]);
-        assert_eq!(order_problems(&[core, istiod, ztunnel, cni, complete], false), ["`Ztunnel installed` was printed before `CNI installed`"]);
+        assert_eq!(
+            order_problems(&[core, istiod, ztunnel, cni, complete], false),
+            ["`Ztunnel installed` was printed before `CNI installed`"]
+        );
         assert_eq!(
             order_problems(&[istiod, core, cni, complete, ztunnel], false),
-            ["`Istiod installed` was printed before `Istio core installed`", "`Installation complete` was printed before `Ztunnel installed`"]
+            [
+                "`Istiod installed` was printed before `Istio core installed`",
+                "`Installation complete` was printed before `Ztunnel installed`"
+            ]
         );
         let failed = "✔ Istio core installed\n✘ Istiod encountered an error: Istiod installed\n";
         assert_eq!(ticked(failed), [core], "a failure that repeats the words is no tick");

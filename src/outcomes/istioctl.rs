@@ -136,13 +136,12 @@ mod tests {
     #[test]
     fn versions_are_read_as_istioctl_prints_them() {
         let after = "client version: 1.27.1\ncontrol plane version: 1.27.1\ndata plane version: 1.27.1 (2 proxies)\n";
-        let expected = Versions {
-            client: Some("1.27.1".into()),
-            control_plane: vec!["1.27.1".into()],
-            data_plane: vec![("1.27.1".into(), 2)],
-        };
+        let expected =
+            Versions { client: Some("1.27.1".into()), control_plane: vec!["1.27.1".into()], data_plane: vec![("1.27.1".into(), 2)] };
         assert_eq!(parse(after), expected);
-        let mixed = parse("client version: 1.27.1\npilot version: 1.27.0\npilot version: 1.27.1\ndata plane version: 1.27.1 (1 proxies), 1.27.0 (3 proxies)\n");
+        let mixed = parse(
+            "client version: 1.27.1\npilot version: 1.27.0\npilot version: 1.27.1\ndata plane version: 1.27.1 (1 proxies), 1.27.0 (3 proxies)\n",
+        );
         assert_eq!(mixed.control_plane, ["1.27.0", "1.27.1"]);
         assert_eq!(mixed.data_plane, [("1.27.1".to_owned(), 1), ("1.27.0".to_owned(), 3)]);
         let none = parse("client version: 1.27.1\ncontrol plane version: 1.27.1\ndata plane version: none\n");

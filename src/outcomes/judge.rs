@@ -77,8 +77,7 @@ pub async fn judge_all(
     stages: &BTreeMap<&'static str, StageOutcome>,
     journal: &Journal,
 ) -> Vec<Judged> {
-    let groups: BTreeMap<&str, Arc<Mutex<()>>> =
-        outcomes.iter().filter_map(|o| o.group).map(|g| (g, Arc::new(Mutex::new(())))).collect();
+    let groups: BTreeMap<&str, Arc<Mutex<()>>> = outcomes.iter().filter_map(|o| o.group).map(|g| (g, Arc::new(Mutex::new(())))).collect();
     let one = |outcome: &Outcome| {
         let outcome = outcome.clone();
         let group = outcome.group.and_then(|g| groups.get(g).cloned());

@@ -94,8 +94,7 @@ pub(super) async fn get(env: &Environment, path: &str, session: Option<&Secret>)
 /// Names in a list of the Dashboard: every `objectMeta.name` of its one array of objects, sorted.
 pub(super) fn names(list: &Value, field: &str) -> Vec<String> {
     let items = list[field].as_array().or_else(|| list["items"].as_array());
-    let mut names: Vec<String> =
-        items.into_iter().flatten().filter_map(|i| Some(i["objectMeta"]["name"].as_str()?.to_owned())).collect();
+    let mut names: Vec<String> = items.into_iter().flatten().filter_map(|i| Some(i["objectMeta"]["name"].as_str()?.to_owned())).collect();
     names.sort();
     names
 }
@@ -134,7 +133,8 @@ mod tests {
 
     #[test]
     fn lists_and_errors_are_read_as_the_dashboard_writes_them() {
-        let list = json!({"listMeta": {"totalItems": 2}, "nodes": [{"objectMeta": {"name": "b"}}, {"objectMeta": {"name": "a"}}], "errors": []});
+        let list =
+            json!({"listMeta": {"totalItems": 2}, "nodes": [{"objectMeta": {"name": "b"}}, {"objectMeta": {"name": "a"}}], "errors": []});
         assert_eq!(names(&list, "nodes"), ["a", "b"]);
         assert_eq!(names(&list, "namespaces"), [""; 0]);
         let errors = json!([{"ErrStatus": {"message": "MSG_LOGIN_UNAUTHORIZED_ERROR", "code": 401}}, "plain"]);

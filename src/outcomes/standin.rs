@@ -11,7 +11,7 @@ use super::{DASHBOARD_NAMESPACE, Environment, ISTIO_NAMESPACE};
 use crate::cluster::Capability;
 
 /// The label of a stand-in, with the value `true`.
-pub const LABEL: &str = "org.meshproof.standin";
+pub(super) const LABEL: &str = "org.meshproof.standin";
 
 /// Component and image of every stand-in among the images that run, as the nodes' container runtimes know them.
 pub async fn stand_ins(env: &Environment) -> BTreeMap<String, String> {

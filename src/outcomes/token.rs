@@ -11,7 +11,7 @@ use crate::cluster::kind_config::expected_nodes;
 use crate::journal::Secret;
 use crate::wait::Limit;
 
-/// Where kubeadm keeps the key that signs ServiceAccount tokens.
+/// Where kubeadm keeps the key that signs `ServiceAccount` tokens.
 const SIGNING_KEY: &str = "/etc/kubernetes/pki/sa.key";
 
 /// A token and what it says.
@@ -41,7 +41,8 @@ impl AdminToken {
             .await?;
         let raw = output.stdout.trim().to_owned();
         env.context.journal.redactor().learn(&raw);
-        let parts = parse(&raw).ok_or_else(|| Stop::Failed("`kubectl create token` printed something that is no JSON Web Token".to_owned()))?;
+        let parts =
+            parse(&raw).ok_or_else(|| Stop::Failed("`kubectl create token` printed something that is no JSON Web Token".to_owned()))?;
         Ok(Self { noise: output.stdout.lines().count() != 1, raw: Secret::new(raw), header: parts.0, claims: parts.1 })
     }
 
@@ -100,7 +101,8 @@ mod tests {
         let part = |v: Value| URL_SAFE_NO_PAD.encode(v.to_string());
         let good = format!("{}.{}.c2ln", part(json!({"alg": "RS256"})), part(json!({"sub": "x"})));
         assert_eq!(parse(&good).unwrap().1["sub"], "x");
-        for bad in ["", "a.b.c", &good.replace(".c2ln", "."), &format!("{good}.x"), &format!("{}.{}.c2ln", part(json!(1)), part(json!({})))] {
+        for bad in ["", "a.b.c", &good.replace(".c2ln", "."), &format!("{good}.x"), &format!("{}.{}.c2ln", part(json!(1)), part(json!({})))]
+        {
             assert_eq!(parse(bad), None, "{bad}");
         }
         let token = AdminToken { raw: Secret::new(good.clone()), noise: false, header: json!({}), claims: json!({}) };

@@ -1,4 +1,4 @@
-//! JUnit XML for CI systems. Provisioning stages are cases too, so that a failed setup is one error and not a hundred failures.
+//! `JUnit` XML for CI systems. Provisioning stages are cases too, so that a failed setup is one error and not a hundred failures.
 
 use std::time::Duration;
 

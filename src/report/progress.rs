@@ -53,14 +53,11 @@ pub fn line(record: &Record, texts: &Texts, verbose: bool) -> Option<String> {
                 Verdict::Unsupported { capability, reason } => ("report-unsupported-word", Some(format!("{capability}: {reason}"))),
             };
             let word = texts.get(word);
-            match reason {
-                Some(reason) => {
-                    texts.with("report-progress-outcome-why", &[("verdict", word.as_str()), ("id", outcome), ("reason", &reason)])
-                }
-                None => {
-                    let time = seconds(texts, *duration_ms);
-                    texts.with("report-progress-outcome", &[("verdict", word.as_str()), ("id", outcome), ("time", &time)])
-                }
+            if let Some(reason) = reason {
+                texts.with("report-progress-outcome-why", &[("verdict", word.as_str()), ("id", outcome), ("reason", &reason)])
+            } else {
+                let time = seconds(texts, *duration_ms);
+                texts.with("report-progress-outcome", &[("verdict", word.as_str()), ("id", outcome), ("time", &time)])
             }
         }
         Event::RunFinished { exit_code, duration_ms } => {

@@ -151,16 +151,15 @@ impl Session {
     /// [`SessionError::NoHome`].
     pub fn locate(given: Option<&Path>, current: &Path, var: impl Fn(&str) -> Option<String>) -> Result<Self, SessionError> {
         let set = |name: &str| var(name).filter(|v| !v.is_empty());
-        let dir = match given.map(Path::to_path_buf).or_else(|| set("MESHPROOF_STATE").map(PathBuf::from)) {
-            Some(dir) => current.join(dir),
-            None => {
-                let base = set("XDG_STATE_HOME")
-                    .map(PathBuf::from)
-                    .filter(|p| p.is_absolute())
-                    .or_else(|| Some(PathBuf::from(set("HOME")?).join(".local/state")))
-                    .ok_or(SessionError::NoHome)?;
-                base.join("meshproof").join(project_key(current))
-            }
+        let dir = if let Some(dir) = given.map(Path::to_path_buf).or_else(|| set("MESHPROOF_STATE").map(PathBuf::from)) {
+            current.join(dir)
+        } else {
+            let base = set("XDG_STATE_HOME")
+                .map(PathBuf::from)
+                .filter(|p| p.is_absolute())
+                .or_else(|| Some(PathBuf::from(set("HOME")?).join(".local/state")))
+                .ok_or(SessionError::NoHome)?;
+            base.join("meshproof").join(project_key(current))
         };
         Ok(Self { dir })
     }
@@ -244,8 +243,8 @@ impl Session {
     /// # Errors
     /// When the disk refuses.
     pub fn save(&self, state: &State) -> Result<(), SessionError> {
-        let text = serde_json::to_string_pretty(state)
-            .map_err(|e| SessionError::Write { path: self.dir.join("state.json"), source: e.into() })?;
+        let text =
+            serde_json::to_string_pretty(state).map_err(|e| SessionError::Write { path: self.dir.join("state.json"), source: e.into() })?;
         self.write("state.json", &text)
     }
 
@@ -291,11 +290,8 @@ fn make_private_dir(dir: &Path) -> io::Result<()> {
 
 /// A name and a hash of the project's directory.
 fn project_key(current: &Path) -> String {
-    let project = current
-        .ancestors()
-        .find(|d| d.join("meshproof.yaml").exists() || d.join(".git").exists())
-        .unwrap_or(current);
-    let hash: String = Sha256::digest(project.as_os_str().as_encoded_bytes()).iter().take(4).map(|b| format!("{b:02x}")).collect();
+    let project = current.ancestors().find(|d| d.join("meshproof.yaml").exists() || d.join(".git").exists()).unwrap_or(current);
+    let hash = hex::encode(&Sha256::digest(project.as_os_str().as_encoded_bytes())[..4]);
     let name: String = project
         .file_name()
         .map(|n| n.to_string_lossy().chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).collect())

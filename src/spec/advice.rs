@@ -81,13 +81,14 @@ fn is_loopback(url: &str) -> bool {
 
 /// Names the environment that a spec describes: equal specs have equal fingerprints on every machine.
 #[must_use]
+#[expect(clippy::missing_panics_doc, reason = "a spec always serialises")]
 pub fn fingerprint(spec: &Spec) -> String {
     let value = serde_json::to_value(spec).expect("a spec has text keys only");
     let digest = Sha256::digest(canonical(value).to_string());
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&digest[..8])
 }
 
-/// Sorts keys, which serde_json does not do when another crate turns on its `preserve_order`.
+/// Sorts keys, which `serde_json` does not do when another crate turns on its `preserve_order`.
 fn canonical(value: Value) -> Value {
     match value {
         Value::Object(map) => {
@@ -102,6 +103,7 @@ fn canonical(value: Value) -> Value {
 
 /// The spec as a document that loads to the very same spec: what its profile has and the spec removed is there as `null`.
 #[must_use]
+#[expect(clippy::missing_panics_doc, reason = "a spec always serialises")]
 pub fn to_document(spec: &Spec) -> Value {
     let mut document = serde_json::to_value(spec).expect("a spec has text keys only");
     if let Some(layer) = profile(&spec.profile).and_then(|profile| profile_layer(profile).ok()) {

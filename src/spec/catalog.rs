@@ -186,7 +186,7 @@ pub fn istio_hub(istio: &Version) -> &'static str {
     }
 }
 
-/// A GatewayClass that istiod creates.
+/// A `GatewayClass` that istiod creates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct GatewayClass {
     /// `metadata.name`.
@@ -201,7 +201,7 @@ const GATEWAY_CLASSES: &[GatewayClass] = &[
     GatewayClass { name: "istio-waypoint", controller: "istio.io/mesh-controller" },
 ];
 
-/// The GatewayClasses that istiod creates with default settings once the Gateway API CRDs exist, or `None` for an Istio that the table does
+/// The `GatewayClasses` that istiod creates with default settings once the Gateway API CRDs exist, or `None` for an Istio that the table does
 /// not know. Source: Istio 1.24 to 1.31 `pilot/pkg/config/kube/gateway` built-in classes.
 #[must_use]
 pub fn gateway_classes(istio: &Version) -> Option<&'static [GatewayClass]> {
@@ -380,6 +380,6 @@ mod tests {
         assert_eq!(istio_memory_mib(2), 3272);
         assert_eq!(gateway_classes(&v("1.27.1")).map(<[_]>::len), Some(3));
         assert_eq!(gateway_classes(&v("1.23.0")), None);
-        assert!(INOTIFY_MINIMUM.watches < INOTIFY_RECOMMENDED.watches && INOTIFY_MINIMUM.instances < INOTIFY_RECOMMENDED.instances);
+        const { assert!(INOTIFY_MINIMUM.watches < INOTIFY_RECOMMENDED.watches && INOTIFY_MINIMUM.instances < INOTIFY_RECOMMENDED.instances) }
     }
 }

@@ -136,7 +136,7 @@ pub struct DashboardSpec {
     pub version: String,
     /// `recommended.yaml`: an URL or a file.
     pub manifest: String,
-    /// Name of the ServiceAccount and ClusterRoleBinding with cluster-admin.
+    /// Name of the `ServiceAccount` and `ClusterRoleBinding` with cluster-admin.
     pub admin_user: String,
 }
 

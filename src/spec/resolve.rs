@@ -115,7 +115,7 @@ impl Check<'_> {
         spec.cluster.node_image = image;
         spec.istio.version = istio.to_string();
         if spec.istio.hub.is_empty() {
-            spec.istio.hub = catalog::istio_hub(&istio).to_owned();
+            catalog::istio_hub(&istio).clone_into(&mut spec.istio.hub);
         }
         spec.tools.kind.version = kind.to_string();
         for (name, tool, default) in [("kubectl", &mut spec.tools.kubectl, &kubernetes), ("istioctl", &mut spec.tools.istioctl, &istio)] {

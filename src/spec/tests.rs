@@ -449,7 +449,7 @@ fn assert_same_keys(shape: Shape, value: &serde_json::Value, path: &str) {
             }
         }
         (Shape::Registries(inner), serde_json::Value::Object(map)) => {
-            map.iter().for_each(|(key, value)| assert_same_keys(*inner, value, key))
+            map.iter().for_each(|(key, value)| assert_same_keys(*inner, value, key));
         }
         (Shape::List(inner), serde_json::Value::Array(items)) => items.iter().for_each(|value| assert_same_keys(*inner, value, path)),
         (Shape::Integer { .. }, serde_json::Value::Number(_))

@@ -95,7 +95,7 @@ fn tree(raw: Spanned<Raw>, source: &str) -> Result<Node, Fault> {
         let span = raw.defined.span();
         span.byte_offset()
             .zip(span.byte_len())
-            .and_then(|(start, len)| source.get(start as usize..(start + len) as usize))
+            .and_then(|(start, len)| source.get(usize::try_from(start).ok()?..usize::try_from(start + len).ok()?))
             .map(|text| text.trim().to_owned())
             .unwrap_or_default()
     };

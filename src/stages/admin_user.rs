@@ -1,4 +1,4 @@
-//! The ServiceAccount and ClusterRoleBinding of guide 2.1.2. The guide's two `kubectl create` fail when run again (D15), so each runs only
+//! The `ServiceAccount` and `ClusterRoleBinding` of guide 2.1.2. The guide's two `kubectl create` fail when run again (D15), so each runs only
 //! where its object is missing.
 
 use futures::future::BoxFuture;
@@ -44,10 +44,7 @@ impl Action for AdminUser {
     }
 
     fn plan(&self, spec: &Spec) -> Vec<PlanStep> {
-        commands(spec)
-            .iter()
-            .map(|c| PlanStep::command(std::iter::once("kubectl").chain(c.iter().map(String::as_str))))
-            .collect()
+        commands(spec).iter().map(|c| PlanStep::command(std::iter::once("kubectl").chain(c.iter().map(String::as_str)))).collect()
     }
 }
 

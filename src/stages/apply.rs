@@ -2,7 +2,6 @@
 
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams};
 use serde_json::Value;
 
@@ -57,7 +56,7 @@ pub(super) async fn restart_stuck_pods(context: &StageContext, namespace: &str) 
         .items
         .iter()
         .filter(|p| pod_trouble(p).is_some() && p.metadata.owner_references.as_ref().is_some_and(|o| !o.is_empty()))
-        .map(|p| p.name_any())
+        .map(kube::ResourceExt::name_any)
         .collect();
     let delete = |name: String| {
         let pods = pods.clone();

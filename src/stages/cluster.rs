@@ -18,7 +18,8 @@ impl Action for MakeCluster {
     fn provision<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>> {
         Box::pin(async move {
             let made = context.provider.provision(context).await?;
-            let version = context.client().await?.apiserver_version().await.map_err(StageError::kube("ask for the API server's version"))?;
+            let version =
+                context.client().await?.apiserver_version().await.map_err(StageError::kube("ask for the API server's version"))?;
             context.journal.write(Event::Fact { name: "kubernetes".into(), value: version.git_version });
             context.journal.write(Event::Fact { name: "nodeImage".into(), value: context.spec.cluster.node_image.clone() });
             Ok(match made {
@@ -58,10 +59,10 @@ impl Action for Nodes {
             let names: Vec<String> = expected_nodes(&context.spec).into_iter().map(|(name, _)| name).collect();
             let mut waiter = context.waiting.waiter();
             let nodes = waiter.watch(Api::<Node>::all(client.clone()), &ListParams::default());
-            let mut waited = false;
+            let mut pending = false;
             let ready = || {
                 let progress = conditions::nodes_ready(&names, &nodes.items());
-                waited |= progress != Progress::Ready(());
+                pending |= progress != Progress::Ready(());
                 progress
             };
             waiter.until("every node is Ready", Limit::NodesReady, ready).await?;
@@ -71,14 +72,14 @@ impl Action for Nodes {
             let system = || {
                 let items = pods.items();
                 let unready: Vec<String> = items.iter().filter(|p| !conditions::pod_ready(p)).map(|p| conditions::pod_line(p)).collect();
-                waited |= !unready.is_empty();
+                pending |= !unready.is_empty();
                 if unready.is_empty() && !items.is_empty() {
                     return Progress::Ready(());
                 }
                 first_trouble(&items).map_or_else(|| Progress::NotYet(unready.join("; ")), Trouble::progress)
             };
             waiter.until("every kube-system pod is Ready", Limit::SystemReady, system).await?;
-            Ok(if waited { Done::Provisioned } else { Done::Already })
+            Ok(if pending { Done::Provisioned } else { Done::Already })
         })
     }
 

@@ -44,6 +44,7 @@ impl std::fmt::Debug for Context {
 impl Context {
     /// A context for one run on a session's state.
     #[must_use]
+    #[expect(clippy::too_many_arguments, reason = "each is a thing of its own, named once by the harness")]
     pub fn new(
         spec: Arc<Spec>,
         session: Session,
@@ -139,9 +140,8 @@ impl StageContext {
     #[must_use]
     pub fn new(run: Arc<Context>, stage: &'static str) -> Self {
         let journal = run.journal.clone();
-        let waiting = run
-            .waiting
-            .listen(move |status| journal.write(Event::StageProgress { stage: stage.to_owned(), status: status.to_owned() }));
+        let waiting =
+            run.waiting.listen(move |status| journal.write(Event::StageProgress { stage: stage.to_owned(), status: status.to_owned() }));
         Self { run, stage, waiting }
     }
 

@@ -24,10 +24,8 @@ impl Action for Dashboard {
             let wanted = deployments(source, &text)?;
             let client = context.client().await?;
             let api: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
-            let present = api
-                .list(&ListParams::default())
-                .await
-                .map_err(StageError::kube(format!("list the Deployments of {NAMESPACE}")))?;
+            let present =
+                api.list(&ListParams::default()).await.map_err(StageError::kube(format!("list the Deployments of {NAMESPACE}")))?;
             if wanted.iter().all(|w| present.iter().any(|p| is_true(w, p))) {
                 return Ok(Done::Already);
             }
@@ -36,7 +34,7 @@ impl Action for Dashboard {
             let mut waiter = context.waiting.waiter();
             let deployments = waiter.watch(api, &ListParams::default());
             let pods = waiter.watch(Api::<Pod>::namespaced(client, NAMESPACE), &ListParams::default());
-            let names: Vec<String> = wanted.iter().map(|d| d.name_any()).collect();
+            let names: Vec<String> = wanted.iter().map(kube::ResourceExt::name_any).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             let available = || conditions::deployments_available(&names, &deployments.items(), &pods.items());
             waiter.until("the Dashboard is available", Limit::Dashboard, available).await?;
@@ -63,9 +61,7 @@ fn deployments(source: &str, text: &str) -> Result<Vec<Deployment>, StageError> 
 
 /// Whether what runs is what the manifest asks for: the same images, all available.
 fn is_true(wanted: &Deployment, present: &Deployment) -> bool {
-    wanted.name_any() == present.name_any()
-        && images(wanted) == images(present)
-        && conditions::deployment_lacks(present).is_none()
+    wanted.name_any() == present.name_any() && images(wanted) == images(present) && conditions::deployment_lacks(present).is_none()
 }
 
 fn images(deployment: &Deployment) -> Vec<Option<String>> {

@@ -34,7 +34,8 @@ impl Action for GatewayApi {
             if ours.len() == names.len() {
                 done = Done::Already;
                 // "If missing" is the guide's word: what somebody else installed stays, and the outcomes tell what it is.
-                if let Some(found) = ours.iter().map(|c| bundle(c)).find(|b| *b != (spec.version.clone(), spec.channel.as_str().to_owned())) {
+                if let Some(found) = ours.iter().map(|c| bundle(c)).find(|b| *b != (spec.version.clone(), spec.channel.as_str().to_owned()))
+                {
                     let wanted = format!("{} {}", spec.version, spec.channel.as_str());
                     let found = format!("{} {}", found.0, found.1);
                     let message = text::current().with("warning-other-bundle", &[("found", &found), ("wanted", &wanted)]);

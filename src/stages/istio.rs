@@ -13,7 +13,7 @@ use crate::outcomes::ISTIO_NAMESPACE as NAMESPACE;
 use crate::spec::Spec;
 use crate::tools::Stream;
 use crate::wait::terminal::first_trouble;
-use crate::wait::{Limit, Progress, Watched, Waiter, conditions};
+use crate::wait::{Limit, Progress, Waiter, Watched, conditions};
 
 /// Transcript of `istioctl version` before Istio was there.
 pub const VERSION_BEFORE: &str = "istioctl.version-before";
@@ -73,17 +73,14 @@ fn arguments(spec: &Spec) -> [String; 4] {
 async fn install(context: &StageContext, client: &kube::Client) -> Result<(), StageError> {
     let journal = context.journal.clone();
     let stage = context.stage;
-    let command = context
-        .istioctl()
-        .await?
-        .args(arguments(&context.spec))
-        .timeout(context.waiting.limit(Limit::IstioInstall))
-        .on_line(move |stream, line| {
+    let command = context.istioctl().await?.args(arguments(&context.spec)).timeout(context.waiting.limit(Limit::IstioInstall)).on_line(
+        move |stream, line| {
             let line = line.trim();
             if stream == Stream::Stderr && (line.starts_with('-') || line.starts_with('✔') || line.starts_with('✘')) {
                 journal.write(crate::journal::Event::StageProgress { stage: stage.to_owned(), status: line.to_owned() });
             }
-        });
+        },
+    );
     // The status of this wait is istioctl's own, so it does not listen.
     let mut waiter = context.waiting.listen(|_| {}).waiter();
     let pods = waiter.watch(Api::<Pod>::namespaced(client.clone(), NAMESPACE), &ListParams::default());

@@ -17,11 +17,11 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
+pub(crate) use admin_user::binds;
 pub use context::{Context, StageContext};
 pub use error::StageError;
-pub use graph::{Plan, PlanError, StageOutcome, run};
-pub(crate) use admin_user::binds;
 pub(crate) use gateway_api::bundle;
+pub use graph::{Plan, PlanError, StageOutcome, run};
 pub use istio::{INSTALL as ISTIO_INSTALL, VERSION_BEFORE as ISTIO_VERSION_BEFORE};
 
 use crate::journal::StageInfo;

@@ -14,17 +14,17 @@ impl Action for Preflight {
         Box::pin(async move {
             port_free(context.spec.kubectl_proxy.port)?;
             context.provider.preflight(context).await?;
-            let (kind, kubectl, istioctl) =
-                tokio::join!(context.tools.kind(), context.tools.kubectl(), context.tools.istioctl());
-            (kind?, kubectl?, istioctl?);
+            let (kind, kubectl, istioctl) = tokio::join!(context.tools.kind(), context.tools.kubectl(), context.tools.istioctl());
+            kind?;
+            kubectl?;
+            istioctl?;
             Ok(Done::Already)
         })
     }
 
     fn plan(&self, spec: &Spec) -> Vec<PlanStep> {
-        let tool = |name: &str, version: &str, url: &str| {
-            PlanStep::note("plan-tool", &[("tool", name), ("version", version), ("url", url)])
-        };
+        let tool =
+            |name: &str, version: &str, url: &str| PlanStep::note("plan-tool", &[("tool", name), ("version", version), ("url", url)]);
         let tools = &spec.tools;
         vec![
             PlanStep::note("plan-preflight", &[]),

@@ -271,7 +271,7 @@ impl Download<'_> {
             file.write_all(chunk).map_err(write)
         })
         .await?;
-        let found = hex(&hasher.finalize());
+        let found = hex::encode(hasher.finalize());
         if found != expected {
             return Err(DownloadError::Checksum { url: self.url.to_owned(), expected, found });
         }
@@ -312,10 +312,6 @@ impl Download<'_> {
             Err(e) => Err(DownloadError::Write { path: self.dir.to_owned(), source: io::Error::other(e) }),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(test)]

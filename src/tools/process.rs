@@ -150,6 +150,7 @@ mod tests {
     #[tokio::test]
     async fn a_stranger_with_the_same_pid_is_left_alone() {
         use std::os::unix::process::CommandExt;
+        #[expect(clippy::disallowed_methods, reason = "a process that meshproof did not start")]
         let mut child = std::process::Command::new("/bin/sh").args(["-c", "exec sleep 60"]).process_group(0).spawn().unwrap();
         let (pid, ticks) = (child.id(), start_ticks(child.id()).unwrap());
         assert_eq!(end_if_same(pid, ticks + 1).await, Ended::Gone);

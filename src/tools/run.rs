@@ -280,17 +280,16 @@ impl Command {
 
         let first = timeout(self.timeout, settle(&mut child, streams.as_mut(), &mut drained)).await;
         let timed_out = first.is_err();
-        let status = match first {
-            Ok(status) => Some(status),
-            Err(_) => {
-                live.group.signal(Signal::TERM);
-                let ended = timeout(GRACE, settle(&mut child, streams.as_mut(), &mut drained)).await;
-                live.group.signal(Signal::KILL);
-                match ended {
-                    Ok(status) => Some(status),
-                    // Nothing is left to be done about a process that the kernel does not end.
-                    Err(_) => timeout(GRACE, settle(&mut child, streams.as_mut(), &mut drained)).await.ok(),
-                }
+        let status = if let Ok(status) = first {
+            Some(status)
+        } else {
+            live.group.signal(Signal::TERM);
+            let ended = timeout(GRACE, settle(&mut child, streams.as_mut(), &mut drained)).await;
+            live.group.signal(Signal::KILL);
+            match ended {
+                Ok(status) => Some(status),
+                // Nothing is left to be done about a process that the kernel does not end.
+                Err(_) => timeout(GRACE, settle(&mut child, streams.as_mut(), &mut drained)).await.ok(),
             }
         };
         if !drained {
@@ -345,6 +344,7 @@ impl Command {
 
     /// Starts the process and journals it. What comes second must be dropped before the child, which is why it comes second.
     async fn start(&self, journal: &Journal) -> Result<(Child, Live), RunError> {
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that starts processes")]
         let mut command = tokio::process::Command::new(&self.program);
         command.args(self.args.iter().map(|(a, _)| a));
         command.env_clear().envs(self.base_env.iter().cloned()).envs(self.env.iter().cloned());

@@ -89,12 +89,11 @@ impl Running {
     pub async fn stop(mut self) -> Result<Output, RunError> {
         self.live.group.signal(Signal::TERM);
         let first = timeout(GRACE, self.child.wait()).await;
-        let status = match first {
-            Ok(status) => Some(status),
-            Err(_) => {
-                self.live.group.signal(Signal::KILL);
-                timeout(GRACE, self.child.wait()).await.ok()
-            }
+        let status = if let Ok(status) = first {
+            Some(status)
+        } else {
+            self.live.group.signal(Signal::KILL);
+            timeout(GRACE, self.child.wait()).await.ok()
         };
         let status = status.transpose().map_err(|source| RunError::Wait { command: self.live.command(), source })?;
         let [out, err] = &mut self.pumps;

@@ -46,7 +46,7 @@ fn build<'a>(entries: impl IntoIterator<Item = (&'a str, &'a [u8], tar::EntryTyp
 }
 
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+    hex::encode(Sha256::digest(bytes))
 }
 
 /// A whole answer.

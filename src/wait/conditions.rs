@@ -65,7 +65,7 @@ pub fn pod_line(pod: &Pod) -> String {
     format!("{} {ready}/{wanted} {phase} {restarts} {node}", pod.name_any())
 }
 
-/// Every named Deployment has its newest ReplicaSet fully available.
+/// Every named Deployment has its newest `ReplicaSet` fully available.
 ///
 /// `pods` are those of the same namespace; trouble among them ends the wait early.
 pub fn deployments_available(names: &[&str], deployments: &[Arc<Deployment>], pods: &[Arc<Pod>]) -> Progress {
@@ -97,7 +97,7 @@ pub fn deployment_lacks(deployment: &Deployment) -> Option<String> {
         .then(|| format!("Deployment {name}: {available} of {wanted} available, {updated} updated, {all} in all"))
 }
 
-/// What a DaemonSet lacks to be ready on every node that it wants, or `None`.
+/// What a `DaemonSet` lacks to be ready on every node that it wants, or `None`.
 #[must_use]
 pub fn daemon_set_lacks(set: &DaemonSet) -> Option<String> {
     let name = set.name_any();
@@ -105,13 +105,12 @@ pub fn daemon_set_lacks(set: &DaemonSet) -> Option<String> {
     if status.observed_generation < set.metadata.generation {
         return Some(format!("DaemonSet {name}: the controller has not seen its newest version"));
     }
-    let (wanted, ready, updated) =
-        (status.desired_number_scheduled, status.number_ready, status.updated_number_scheduled.unwrap_or(0));
-    (wanted < 1 || ready < wanted || updated < wanted)
-        .then(|| format!("DaemonSet {name}: {ready} of {wanted} ready, {updated} updated"))
+    let (wanted, ready, updated) = (status.desired_number_scheduled, status.number_ready, status.updated_number_scheduled.unwrap_or(0));
+    (wanted < 1 || ready < wanted || updated < wanted).then(|| format!("DaemonSet {name}: {ready} of {wanted} ready, {updated} updated"))
 }
 
-/// Every named CRD exists with NamesAccepted and Established True.
+/// Every named CRD exists with `NamesAccepted` and Established True.
+#[must_use]
 pub fn crds_established(names: &[String], crds: &[Arc<CustomResourceDefinition>]) -> Progress {
     let lacking: Vec<String> = names
         .iter()
@@ -134,9 +133,9 @@ pub fn crd_lacks(crd: &CustomResourceDefinition) -> Option<String> {
     })
 }
 
-/// The nodes that a DaemonSet must have a pod on: its node selector matches and its pods tolerate the node's taints.
+/// The nodes that a `DaemonSet` must have a pod on: its node selector matches and its pods tolerate the node's taints.
 ///
-/// The taints that the DaemonSet controller tolerates by itself are taken into account, so a cordoned or unready node still counts.
+/// The taints that the `DaemonSet` controller tolerates by itself are taken into account, so a cordoned or unready node still counts.
 #[must_use]
 pub fn nodes_of_daemon_set(set: &DaemonSet, nodes: &[Node]) -> BTreeSet<String> {
     let spec = set.spec.as_ref().and_then(|s| s.template.spec.as_ref());
@@ -152,7 +151,7 @@ pub fn nodes_of_daemon_set(set: &DaemonSet, nodes: &[Node]) -> BTreeSet<String> 
                 .filter(|t| t.effect != "PreferNoSchedule" && !t.key.starts_with("node.kubernetes.io/"))
                 .all(|t| tolerations.iter().any(|tol| tolerates(tol, t)))
         })
-        .map(|n| n.name_any())
+        .map(kube::ResourceExt::name_any)
         .collect()
 }
 
@@ -187,7 +186,7 @@ mod tests {
         let names = ["a".to_owned(), "b".to_owned()];
         let a = Arc::new(node("a", "True", serde_json::json!([])));
         let b = |ready| Arc::new(node("b", ready, serde_json::json!([])));
-        assert_eq!(nodes_ready(&names, &[a.clone()]), Progress::NotYet("node b has not joined".into()));
+        assert_eq!(nodes_ready(&names, std::slice::from_ref(&a)), Progress::NotYet("node b has not joined".into()));
         assert_eq!(
             nodes_ready(&names, &[a.clone(), b("Unknown")]),
             Progress::NotYet("node b is not Ready: cni plugin not initialized".into())

@@ -23,7 +23,7 @@ pub enum Limit {
     RuntimeRestart,
     /// Both Dashboard Deployments available, image pulls included.
     Dashboard,
-    /// Objects that a controller fills in, for example a namespace's default ServiceAccount.
+    /// Objects that a controller fills in, for example a namespace's default `ServiceAccount`.
     Controller,
     /// CRDs Established.
     CrdsEstablished,
@@ -33,7 +33,7 @@ pub enum Limit {
     IstioReady,
     /// A service answers through the API server once its pods run.
     ServiceAnswer,
-    /// GatewayClasses Accepted once the CRDs exist.
+    /// `GatewayClasses` Accepted once the CRDs exist.
     GatewayClasses,
     /// `crictl pull` of the probe image on one node.
     ImagePull,
@@ -55,9 +55,8 @@ impl Limit {
     pub fn base(self) -> Duration {
         Duration::from_secs(match self {
             Self::EngineAnswer | Self::KubectlProxy | Self::KubeletAnswer => 10,
-            Self::ServiceAnswer | Self::GatewayClasses => 30,
             Self::ApiServer | Self::RuntimeRestart | Self::Controller => 60,
-            Self::ShortCommand | Self::NodeCommand => 30,
+            Self::ShortCommand | Self::NodeCommand | Self::ServiceAnswer | Self::GatewayClasses => 30,
             Self::ClusterCreate => 900,
             Self::ClusterDelete | Self::CrdsEstablished | Self::SessionLock | Self::Outcome => 120,
             Self::NodesReady | Self::SystemReady => 180,

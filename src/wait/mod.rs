@@ -130,13 +130,7 @@ impl Waiting {
     ///
     /// # Errors
     /// [`WaitError`] with the last state seen.
-    pub async fn poll<T, Fut>(
-        &self,
-        what: &str,
-        limit: Limit,
-        interval: Duration,
-        mut attempt: impl FnMut() -> Fut,
-    ) -> Result<T, WaitError>
+    pub async fn poll<T, Fut>(&self, what: &str, limit: Limit, interval: Duration, mut attempt: impl FnMut() -> Fut) -> Result<T, WaitError>
     where
         Fut: Future<Output = Progress<T>>,
     {
@@ -202,7 +196,7 @@ impl<'a> Log<'a> {
         if self.transitions.len() >= Self::MOST {
             self.transitions.remove(Self::MOST / 2);
         }
-        self.transitions.push(Transition { at: self.waiting.clock.now() - self.start, status: status.to_owned() });
+        self.transitions.push(Transition { at: self.waiting.clock.now().saturating_sub(self.start), status: status.to_owned() });
     }
 
     /// Records a state; `Some` when the wait is over.
@@ -240,7 +234,7 @@ impl<'a> Log<'a> {
     fn error(&self, terminal: bool) -> WaitError {
         WaitError {
             what: self.what.to_owned(),
-            elapsed: self.waiting.clock.now() - self.start,
+            elapsed: self.waiting.clock.now().saturating_sub(self.start),
             terminal,
             last: self.transitions.last().map_or_else(|| "nothing".to_owned(), |t| t.status.clone()),
             transitions: self.transitions.clone(),

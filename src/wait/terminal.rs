@@ -117,10 +117,7 @@ pub fn pod_trouble(pod: &Pod) -> Option<Trouble> {
     let node = pod.spec.as_ref().and_then(|s| s.node_name.as_deref());
     if let Some(message) = unscheduled(pod) {
         let full = message.contains("Insufficient");
-        return Some(Trouble {
-            status: format!("pod {name} is Pending: {message}"),
-            terminal_after: full.then_some(UNSCHEDULABLE_GRACE),
-        });
+        return Some(Trouble { status: format!("pod {name} is Pending: {message}"), terminal_after: full.then_some(UNSCHEDULABLE_GRACE) });
     }
     let place = format!("pod {name} on {}", node.unwrap_or("no node yet"));
     status
@@ -195,7 +192,10 @@ mod tests {
         for (message, expected) in [
             (resolve("docker.io/library/nope:latest: not found"), Final),
             (resolve("pull access denied, repository does not exist or may require authorization"), Final),
-            (resolve("unexpected status from HEAD request to http://m:5000/v2/a/manifests/1?ns=docker.io: 503 Service Unavailable"), Transient),
+            (
+                resolve("unexpected status from HEAD request to http://m:5000/v2/a/manifests/1?ns=docker.io: 503 Service Unavailable"),
+                Transient,
+            ),
             (resolve("unexpected status from HEAD request to http://m:5000/v2/a/manifests/1: 429 Too Many Requests"), Transient),
             (resolve("unexpected status from HEAD request to http://m:5000/v2/a/manifests/1: 500"), Transient),
             (resolve("failed to do request: Head \"https://r/v2/\": dial tcp 1.2.3.4:443: i/o timeout"), Transient),

@@ -167,14 +167,7 @@ where
 }
 
 /// Applies watch events until it is time to list again. `false` when the watch failed, so that the caller backs off.
-async fn stream<K>(
-    api: &Api<K>,
-    params: &WatchParams,
-    version: &str,
-    store: &Watched<K>,
-    changed: &Notify,
-    clock: &dyn Clock,
-) -> bool
+async fn stream<K>(api: &Api<K>, params: &WatchParams, version: &str, store: &Watched<K>, changed: &Notify, clock: &dyn Clock) -> bool
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
