@@ -64,7 +64,7 @@ impl Provided {
                 say(&line);
             }
         };
-        let harness = Harness::begin(settings, "suites", progress).await.map_err(|e| words(&e, e.hint()))?;
+        let harness = Harness::begin(settings, "suites", progress).await.map_err(|e| words(&e, e.hint().as_deref()))?;
         harness.up().await;
         let context = Arc::clone(&harness.context);
         // Judging needs no lock, and the next test process is waiting for it.
@@ -73,7 +73,7 @@ impl Provided {
         if let Some(why) = ["preflight", "cluster"].iter().find_map(|stage| failure(&stages, stage)) {
             return Err(why);
         }
-        let environment = Environment::open(context).await.map_err(|e: StageError| words(&e, e.hint()))?;
+        let environment = Environment::open(context).await.map_err(|e: StageError| words(&e, e.hint().as_deref()))?;
         Ok(Self { environment, stages })
     }
 
@@ -113,7 +113,7 @@ fn failure(stages: &Summary, id: &str) -> Option<String> {
 }
 
 /// An error chain with its hint.
-fn words(error: &(dyn std::error::Error + 'static), hint: Option<String>) -> String {
+fn words(error: &(dyn std::error::Error + 'static), hint: Option<&str>) -> String {
     let chain = meshproof::error::chain(error).join(": ");
     hint.iter().fold(chain, |chain, hint| format!("{chain}\n  hint: {hint}"))
 }
