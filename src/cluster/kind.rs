@@ -164,6 +164,8 @@ impl Kind {
             })
             .ok(&context.journal)
             .await?;
+        let volumes: Vec<String> = engine.nodes(&name).await?.into_iter().flat_map(|n| n.volumes).collect();
+        context.record(|state| state.volumes.extend(volumes))?;
         self.wait_for_api(context).await?;
         context.record(|state| {
             if let Some(cluster) = &mut state.cluster {
@@ -192,6 +194,11 @@ impl Kind {
             .timeout(context.waiting.limit(Limit::ClusterDelete))
             .ok(&context.journal)
             .await?;
+        // kind removes the volumes of the nodes that it deletes; those of nodes that were gone already are left to us.
+        for volume in context.state().volumes {
+            self.engine().await?.remove_volume(&volume).await?;
+        }
+        context.record(|state| state.volumes.clear())?;
         Ok(())
     }
 
@@ -242,7 +249,8 @@ impl Kind {
         let Some(cluster) = context.state().cluster else { return Ok(done) };
         let named = format!("kind cluster {}", cluster.name);
         match self.find(context).await? {
-            Found::Nothing => {}
+            // Also without nodes there may be volumes; deleting a cluster that kind does not find is no error.
+            Found::Nothing => self.delete(context).await?,
             Found::Foreign(container) => {
                 let args = [("cluster", cluster.name.as_str()), ("container", container.as_str())];
                 done.remains.push(crate::text::current().with("remains-foreign", &args));
@@ -330,8 +338,15 @@ impl NodeAccess for KindNodes {
         Box::pin(async move {
             let unreachable = |source| NodeError::Engine { node: self.cluster.clone(), source };
             let nodes = self.engine.nodes(&self.cluster).await.map_err(unreachable)?;
-            let kubernetes = nodes.into_iter().filter(|n| n.role != "external-load-balancer");
-            Ok(kubernetes.map(|n| NodeMachine { name: n.name, role: n.role, state: n.state }).collect())
+            let mut machines = Vec::new();
+            for node in nodes.into_iter().filter(|n| n.role != "external-load-balancer") {
+                let started = match self.engine.started(&node.name).await {
+                    Err(e) if e.is_not_found() => continue,
+                    started => started.map_err(|source| NodeError::Engine { node: node.name.clone(), source })?,
+                };
+                machines.push(NodeMachine { name: node.name, role: node.role, state: node.state, started });
+            }
+            Ok(machines)
         })
     }
 

@@ -107,6 +107,9 @@ fn deployments<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
                 }
             }
         }
+        if let Err(e) = env.require_alive(NAMESPACE, "k8s-app").await {
+            look.problem(format!("the status of the Deployments is out of date: {e}"));
+        }
         look.require(found.items.len() == DEPLOYMENTS.len(), || format!("{NAMESPACE} has {} Deployments, not 2", found.items.len()));
         Ok(())
     })

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use futures::future::join_all;
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use kube::client::Body;
 use tokio::sync::OnceCell;
@@ -190,6 +191,23 @@ impl Environment {
     pub async fn node_silent(&self, node: &str) -> Option<String> {
         let seen = self.silent_kubelets().await.get(node)?.as_deref()?;
         Some(silent(node, seen))
+    }
+
+    /// Ends a check at once when a pod that it depends on is on a node that is down.
+    ///
+    /// # Errors
+    /// [`Stop::Failed`] with the pod and its node.
+    pub async fn require_alive(&self, namespace: &str, labels: &str) -> Result<(), Stop> {
+        let api: Api<Pod> = Api::namespaced(self.cluster.client.clone(), namespace);
+        let pods = api.list(&ListParams::default().labels(labels)).await.map_err(Stop::kube(format!("list the pods of {namespace}")))?;
+        for pod in &pods {
+            if let Some(node) = pod.spec.as_ref().and_then(|s| s.node_name.as_deref())
+                && let Some(silent) = self.node_silent(node).await
+            {
+                return Err(Stop::Failed(format!("pod {} cannot be reached: {silent}", pod.name_any())));
+            }
+        }
+        Ok(())
     }
 
     /// One line for every node that is down, for diagnoses.
