@@ -186,7 +186,8 @@ fn lacks_an_image(address: SocketAddr, state: &Path) {
         _ => false,
     };
     let terminal = records.iter().find(of_dashboard).expect("the terminal state was never reported").at;
-    let failed = |r: &&Record| matches!(&r.event, Event::StageFinished { stage, result: StageResult::Failed { .. }, .. } if stage == "dashboard");
+    let failed =
+        |r: &&Record| matches!(&r.event, Event::StageFinished { stage, result: StageResult::Failed { .. }, .. } if stage == "dashboard");
     let end = records.iter().find(failed).expect("the stage did not fail").at;
     let took = end.duration_since(terminal);
     assert!(took.as_secs() < 30, "it took {took:?} from the terminal state to the failure");

@@ -60,10 +60,14 @@ impl Kind {
             let certs = certs.to_string_lossy();
             let bound = |n: &NodeContainer| n.role == "external-load-balancer" || n.binds.values().any(|b| b.ends_with(certs.as_ref()));
             let foreign = nodes.iter().find(|n| !bound(n)).or((!recorded).then_some(first));
-            return Ok(match foreign {
-                Some(node) => Found::Foreign(node.name.clone()),
-                None => Found::Ours(nodes),
-            });
+            if let Some(node) = foreign {
+                return Ok(Found::Foreign(node.name.clone()));
+            }
+            let volumes: Vec<String> = nodes.iter().flat_map(|n| n.volumes.iter().cloned()).collect();
+            if volumes.iter().any(|v| !context.state().volumes.contains(v)) {
+                context.record(|state| state.volumes.extend(volumes))?;
+            }
+            return Ok(Found::Ours(nodes));
         }
         for (node, _) in expected_nodes(&context.spec) {
             if self.engine().await?.container_exists(&node).await? {
@@ -146,7 +150,8 @@ impl Kind {
         }
         let journal = context.journal.clone();
         let kubeconfig = context.session.kubeconfig();
-        self.command(context)
+        let created = self
+            .command(context)
             .await?
             .args(["create", "cluster", "--name", &name, "--retain", "--config"])
             .arg(context.session.kind_config())
@@ -163,9 +168,10 @@ impl Kind {
                 }
             })
             .ok(&context.journal)
-            .await?;
-        let volumes: Vec<String> = engine.nodes(&name).await?.into_iter().flat_map(|n| n.volumes).collect();
-        context.record(|state| state.volumes.extend(volumes))?;
+            .await;
+        // Also of a failed creation: finding the nodes writes down their volumes.
+        self.find(context).await?;
+        created?;
         self.wait_for_api(context).await?;
         context.record(|state| {
             if let Some(cluster) = &mut state.cluster {
