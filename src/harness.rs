@@ -200,7 +200,10 @@ impl Harness {
             Some(root) => block_all(&self.outcomes, &ended, root, &self.context.journal),
             None => match Environment::open(Arc::clone(&self.context)).await {
                 Ok(environment) => self.judge(&environment, &ended).await,
-                Err(_) => block_all(&self.outcomes, &ended, "cluster", &self.context.journal),
+                Err(e) => {
+                    self.context.journal.write(Event::Warning { message: crate::error::one_line(&e) });
+                    block_all(&self.outcomes, &ended, "cluster", &self.context.journal);
+                }
             },
         }
         self.finish()

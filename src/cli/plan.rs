@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use super::{Failure, Format, Global, print, print_json, select};
+use crate::journal::Redactor;
 use crate::spec::{Spec, advisories};
 use crate::stages::{PlanStep, builtin};
 use crate::text;
@@ -18,7 +19,9 @@ pub(super) fn plan(global: &Global) -> Result<u8, Failure> {
             .iter()
             .map(|s| json!({"id": s.id, "title": s.info().title, "needs": s.needs, "steps": s.action.plan(&spec)}))
             .collect();
-        print_json(&json!({"state": dir, "spec": spec, "stages": stages}))?;
+        let mut plan = json!({"state": dir, "spec": spec, "stages": stages});
+        Redactor::default().json(&mut plan);
+        print_json(&plan)?;
     } else {
         print(&render(&spec).replace("{state}", &dir))?;
     }
@@ -53,7 +56,8 @@ pub(super) fn render(spec: &Spec) -> String {
         }
         out.push('\n');
     }
-    out
+    // A proxy's URL may hold a password.
+    Redactor::default().text(&out)
 }
 
 #[cfg(test)]

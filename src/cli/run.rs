@@ -96,7 +96,7 @@ fn report(global: &Global, harness: &Harness) -> Result<(), Failure> {
     let xml = || junit::render(&summary).map_err(|e| Failure::new(1, &e, None));
     match global.format {
         Format::Human => {
-            let style = Style { color: std::io::stdout().is_terminal() && !global.no_color, ..Style::default() };
+            let style = Style { color: std::io::stdout().is_terminal() && !global.no_color, width: width(), ..Style::default() };
             print(&terminal::render(&summary, text::current(), style))?;
         }
         Format::Json => print_json(&json::render(&summary))?,
@@ -132,6 +132,12 @@ async fn interrupted() {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
+}
+
+/// Columns of the terminal that standard output goes to; generous where it goes elsewhere.
+fn width() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout());
+    size.ok().map(|s| usize::from(s.ws_col)).filter(|w| *w >= 40).unwrap_or(160)
 }
 
 /// A line for the person, apart from the result.

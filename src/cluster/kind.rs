@@ -60,10 +60,14 @@ impl Kind {
             let certs = certs.to_string_lossy();
             let bound = |n: &NodeContainer| n.role == "external-load-balancer" || n.binds.values().any(|b| b.ends_with(certs.as_ref()));
             let foreign = nodes.iter().find(|n| !bound(n)).or((!recorded).then_some(first));
-            return Ok(match foreign {
-                Some(node) => Found::Foreign(node.name.clone()),
-                None => Found::Ours(nodes),
-            });
+            if let Some(node) = foreign {
+                return Ok(Found::Foreign(node.name.clone()));
+            }
+            let volumes: Vec<String> = nodes.iter().flat_map(|n| n.volumes.iter().cloned()).collect();
+            if volumes.iter().any(|v| !context.state().volumes.contains(v)) {
+                context.record(|state| state.volumes.extend(volumes))?;
+            }
+            return Ok(Found::Ours(nodes));
         }
         for (node, _) in expected_nodes(&context.spec) {
             if self.engine().await?.container_exists(&node).await? {
@@ -146,7 +150,8 @@ impl Kind {
         }
         let journal = context.journal.clone();
         let kubeconfig = context.session.kubeconfig();
-        self.command(context)
+        let created = self
+            .command(context)
             .await?
             .args(["create", "cluster", "--name", &name, "--retain", "--config"])
             .arg(context.session.kind_config())
@@ -163,7 +168,10 @@ impl Kind {
                 }
             })
             .ok(&context.journal)
-            .await?;
+            .await;
+        // Also of a failed creation: finding the nodes writes down their volumes.
+        self.find(context).await?;
+        created?;
         self.wait_for_api(context).await?;
         context.record(|state| {
             if let Some(cluster) = &mut state.cluster {
@@ -192,6 +200,11 @@ impl Kind {
             .timeout(context.waiting.limit(Limit::ClusterDelete))
             .ok(&context.journal)
             .await?;
+        // kind removes the volumes of the nodes that it deletes; those of nodes that were gone already are left to us.
+        for volume in context.state().volumes {
+            self.engine().await?.remove_volume(&volume).await?;
+        }
+        context.record(|state| state.volumes.clear())?;
         Ok(())
     }
 
@@ -242,7 +255,8 @@ impl Kind {
         let Some(cluster) = context.state().cluster else { return Ok(done) };
         let named = format!("kind cluster {}", cluster.name);
         match self.find(context).await? {
-            Found::Nothing => {}
+            // Also without nodes there may be volumes; deleting a cluster that kind does not find is no error.
+            Found::Nothing => self.delete(context).await?,
             Found::Foreign(container) => {
                 let args = [("cluster", cluster.name.as_str()), ("container", container.as_str())];
                 done.remains.push(crate::text::current().with("remains-foreign", &args));
@@ -330,8 +344,15 @@ impl NodeAccess for KindNodes {
         Box::pin(async move {
             let unreachable = |source| NodeError::Engine { node: self.cluster.clone(), source };
             let nodes = self.engine.nodes(&self.cluster).await.map_err(unreachable)?;
-            let kubernetes = nodes.into_iter().filter(|n| n.role != "external-load-balancer");
-            Ok(kubernetes.map(|n| NodeMachine { name: n.name, role: n.role, state: n.state }).collect())
+            let mut machines = Vec::new();
+            for node in nodes.into_iter().filter(|n| n.role != "external-load-balancer") {
+                let started = match self.engine.started(&node.name).await {
+                    Err(e) if e.is_not_found() => continue,
+                    started => started.map_err(|source| NodeError::Engine { node: node.name.clone(), source })?,
+                };
+                machines.push(NodeMachine { name: node.name, role: node.role, state: node.state, started });
+            }
+            Ok(machines)
         })
     }
 

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 
 pub use provider::{Made, Provider, Teardown};
@@ -79,6 +80,8 @@ pub struct NodeMachine {
     pub role: String,
     /// `running`, or what else the backend calls it.
     pub state: String,
+    /// When it was last started, where the backend knows.
+    pub started: Option<Timestamp>,
 }
 
 /// Errors of reaching into a node.

@@ -8,9 +8,10 @@ use std::collections::HashMap;
 use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::exec::{CreateExecOptions, StartExecResults};
-use bollard::models::{ContainerSummaryStateEnum, SystemInfoCgroupVersionEnum};
+use bollard::models::{ContainerSummaryStateEnum, MountPoint, SystemInfoCgroupVersionEnum};
 use bollard::query_parameters::{ListContainersOptionsBuilder, UploadToContainerOptionsBuilder};
 use futures::StreamExt;
+use jiff::Timestamp;
 
 pub use endpoint::Endpoint;
 pub use network::{NETWORK_LABEL, NetworkState};
@@ -94,6 +95,8 @@ pub struct NodeContainer {
     pub image: String,
     /// Sources of its bind mounts on the engine's machine, by their place in the container.
     pub binds: HashMap<String, String>,
+    /// Names of its volumes. kind gives each node an anonymous one for `/var`.
+    pub volumes: Vec<String>,
 }
 
 /// A command that ran in a container.
@@ -170,18 +173,16 @@ impl Engine {
         let containers = self.docker.list_containers(Some(options)).await.map_err(EngineError::request("list containers"))?;
         let mut nodes: Vec<NodeContainer> = containers
             .into_iter()
-            .map(|c| NodeContainer {
-                name: c.names.unwrap_or_default().first().map(|n| n.trim_start_matches('/').to_owned()).unwrap_or_default(),
-                role: c.labels.unwrap_or_default().remove(ROLE_LABEL).unwrap_or_default(),
-                state: c.state.unwrap_or(ContainerSummaryStateEnum::EMPTY).to_string(),
-                image: c.image.unwrap_or_default(),
-                binds: c
-                    .mounts
-                    .unwrap_or_default()
-                    .into_iter()
-                    .filter(|m| m.typ.as_deref() == Some("bind"))
-                    .filter_map(|m| Some((m.destination?, m.source?)))
-                    .collect(),
+            .map(|c| {
+                let (binds, volumes) = mounts(c.mounts.unwrap_or_default());
+                NodeContainer {
+                    name: c.names.unwrap_or_default().first().map(|n| n.trim_start_matches('/').to_owned()).unwrap_or_default(),
+                    role: c.labels.unwrap_or_default().remove(ROLE_LABEL).unwrap_or_default(),
+                    state: c.state.unwrap_or(ContainerSummaryStateEnum::EMPTY).to_string(),
+                    image: c.image.unwrap_or_default(),
+                    binds,
+                    volumes,
+                }
             })
             .collect();
         nodes.sort_by(|a, b| a.name.cmp(&b.name));
@@ -202,6 +203,32 @@ impl Engine {
             Ok(_) => Ok(true),
             Err(e) if e.is_not_found() => Ok(false),
             Err(e) => Err(e),
+        }
+    }
+
+    /// When a container was last started; `None` where the engine does not say.
+    ///
+    /// # Errors
+    /// When the request fails.
+    pub async fn started(&self, container: &str) -> Result<Option<Timestamp>, EngineError> {
+        let found = self
+            .docker
+            .inspect_container(container, None::<bollard::query_parameters::InspectContainerOptions>)
+            .await
+            .map_err(EngineError::request(format!("inspect container {container}")))?;
+        Ok(found.state.and_then(|s| s.started_at).and_then(|at| at.parse().ok()))
+    }
+
+    /// Removes a volume unless a container has it. Says whether it did.
+    ///
+    /// # Errors
+    /// When the request fails.
+    pub async fn remove_volume(&self, name: &str) -> Result<bool, EngineError> {
+        let options = None::<bollard::query_parameters::RemoveVolumeOptions>;
+        match self.docker.remove_volume(name, options).await {
+            Ok(()) => Ok(true),
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(false),
+            Err(e) => Err(EngineError::request(format!("remove volume {name}"))(e)),
         }
     }
 
@@ -276,6 +303,21 @@ impl Engine {
             .await
             .map_err(EngineError::request(format!("write {path} into container {container}")))
     }
+}
+
+/// Bind sources by destination, and the names of volumes.
+fn mounts(mounts: Vec<MountPoint>) -> (HashMap<String, String>, Vec<String>) {
+    let (mut binds, mut volumes) = (HashMap::new(), Vec::new());
+    for mount in mounts {
+        match (mount.typ.as_deref(), mount.destination, mount.source, mount.name) {
+            (Some("bind"), Some(destination), Some(source), _) => {
+                binds.insert(destination, source);
+            }
+            (Some("volume"), _, _, Some(name)) => volumes.push(name),
+            _ => {}
+        }
+    }
+    (binds, volumes)
 }
 
 /// A tar archive with one file and the directories that lead to it.

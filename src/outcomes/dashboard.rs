@@ -107,6 +107,9 @@ fn deployments<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
                 }
             }
         }
+        if let Err(e) = env.require_alive(NAMESPACE, "k8s-app").await {
+            look.problem(format!("the status of the Deployments is out of date: {e}"));
+        }
         look.require(found.items.len() == DEPLOYMENTS.len(), || format!("{NAMESPACE} has {} Deployments, not 2", found.items.len()));
         Ok(())
     })
@@ -377,6 +380,7 @@ fn proxy_serves<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
         let version = proxy.ask(Method::GET, "/version", None).await?;
         look.see("version", version.json()["gitVersion"].clone());
         look.require(version.status.is_success(), || format!("/version through the proxy gives {}", version.brief()));
+        env.require_alive(NAMESPACE, "k8s-app=kubernetes-dashboard").await?;
         let page = proxy.ask(Method::GET, &format!("{}/", login::base()), None).await?;
         look.see("dashboard", page.brief());
         look.require(page.status.is_success() && page.body.to_lowercase().contains("<html"), || {

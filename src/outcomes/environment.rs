@@ -6,13 +6,15 @@ use std::sync::Arc;
 use futures::future::join_all;
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use kube::client::Body;
 use tokio::sync::OnceCell;
 
 use super::Stop;
 use super::token::AdminToken;
+use crate::cluster::kind_config::expected_nodes;
 use crate::cluster::{Capability, Cluster, NodeAccess, NodeError};
 use crate::journal::Transcript;
 use crate::spec::Spec;
@@ -169,7 +171,13 @@ impl Environment {
         self.kubelets
             .get_or_init(|| async {
                 let Ok(names) = self.node_names().await else { return BTreeMap::new() };
+                let stopped = self.stopped_machines().await;
+                let stopped = &stopped;
                 let ask = |name: String| async move {
+                    // Nobody answers from a machine that is not there, and to find that out over the network takes its time.
+                    if let Some(why) = stopped.get(&name) {
+                        return (name, Some(why.clone()));
+                    }
                     let path = format!("/api/v1/nodes/{name}/proxy/healthz");
                     let answer =
                         self.waiting.within("the kubelet answers", Limit::KubeletAnswer, self.request(Method::GET, &path, &[], None)).await;
@@ -192,31 +200,49 @@ impl Environment {
         Some(silent(node, seen))
     }
 
+    /// Ends a check at once when a pod that it depends on is on a node that is down.
+    ///
+    /// # Errors
+    /// [`Stop::Failed`] with the pod and its node.
+    pub async fn require_alive(&self, namespace: &str, labels: &str) -> Result<(), Stop> {
+        let api: Api<Pod> = Api::namespaced(self.cluster.client.clone(), namespace);
+        let pods = api.list(&ListParams::default().labels(labels)).await.map_err(Stop::kube(format!("list the pods of {namespace}")))?;
+        for pod in &pods {
+            if let Some(node) = pod.spec.as_ref().and_then(|s| s.node_name.as_deref())
+                && let Some(silent) = self.node_silent(node).await
+            {
+                return Err(Stop::Failed(format!("pod {} cannot be reached: {silent}", pod.name_any())));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is wrong with the machines behind the nodes of the spec, by node; empty where the environment cannot list machines.
+    async fn stopped_machines(&self) -> BTreeMap<String, String> {
+        if self.missing(&Capability::NODE_INVENTORY).is_some() {
+            return BTreeMap::new();
+        }
+        let Ok(machines) = self.cluster.nodes.machines().await else { return BTreeMap::new() };
+        let trouble = |node: String| {
+            let why = match machines.iter().find(|m| m.name == node) {
+                None => format!("node {node} has no container"),
+                Some(m) if m.state != "running" => format!("node {node}: its container is {}", m.state),
+                Some(_) => return None,
+            };
+            Some((node, why))
+        };
+        expected_nodes(&self.spec).into_iter().filter_map(|(node, _)| trouble(node)).collect()
+    }
+
     /// One line for every node that is down, for diagnoses.
     pub async fn node_troubles(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        if self.missing(&Capability::NODE_INVENTORY).is_none()
-            && let Ok(machines) = self.cluster.nodes.machines().await
-        {
-            for (node, _) in crate::cluster::kind_config::expected_nodes(&self.spec) {
-                match machines.iter().find(|m| m.name == node) {
-                    None => lines.push(format!("node {node} has no container")),
-                    Some(m) if m.state != "running" => {
-                        lines.push(format!("node {node}: its container is {}", m.state));
-                    }
-                    Some(_) => {}
-                }
-            }
-        }
-        let named = lines.join(" ");
+        let mut troubles = self.stopped_machines().await;
         for (node, seen) in self.silent_kubelets().await {
-            if let Some(seen) = seen
-                && !named.contains(node.as_str())
-            {
-                lines.push(silent(node, seen));
+            if let Some(seen) = seen {
+                troubles.entry(node.clone()).or_insert_with(|| silent(node, seen));
             }
         }
-        lines
+        troubles.into_values().collect()
     }
 
     /// A token of the Dashboard's admin user, made once by `kubectl create token` as the guide does it.

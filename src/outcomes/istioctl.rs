@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Checked, Environment, ISTIO_VERSION_BEFORE, Look, Outcome, Stop};
+use super::{Checked, Environment, ISTIO_NAMESPACE, ISTIO_VERSION_BEFORE, Look, Outcome, Stop};
 use crate::cluster::Capability;
 use crate::wait::{Limit, Progress};
 
@@ -97,6 +97,7 @@ fn after_install<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
     Box::pin(async move {
         let wanted = env.spec.istio.version.as_str();
         let nodes = env.node_names().await?.len();
+        env.require_alive(ISTIO_NAMESPACE, "app in (istiod, ztunnel)").await?;
         // A ztunnel that has just become ready may not have connected to istiod yet.
         let attempt = || async {
             let limit = env.waiting.limit(Limit::ShortCommand);

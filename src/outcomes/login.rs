@@ -47,6 +47,8 @@ impl Login {
 
 /// Waits until the Dashboard answers a path with something that is not the API server's own "no endpoints" or a connection error.
 pub(super) async fn answer(env: &Environment, path: &str) -> Result<Answer, Stop> {
+    // No answer comes from a node that is down, however long one waits.
+    env.require_alive(DASHBOARD_NAMESPACE, "k8s-app=kubernetes-dashboard").await?;
     let full = format!("{}{path}", base());
     let attempt = || async {
         match env.request(Method::GET, &full, &[], None).await {

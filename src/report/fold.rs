@@ -65,6 +65,13 @@ impl StageSummary {
         Self { info, started: None, state: StageState::Pending, status: None }
     }
 
+    /// Whether it ended well.
+    #[must_use]
+    pub fn done(&self) -> bool {
+        use StageResult::{Already, NotNeeded, Provisioned};
+        matches!(self.state, StageState::Finished { result: Already | Provisioned | NotNeeded, .. })
+    }
+
     /// Whether it failed itself; a blocked stage did not.
     #[must_use]
     pub fn failed(&self) -> bool {

@@ -202,24 +202,26 @@ impl Page<'_> {
         Row { indent: 4, mark, name: one_line(&outcome.info.id), title: one_line(&outcome.info.title), time, note }
     }
 
-    /// Rows in aligned columns. Where the width does not suffice the title is shortened first, then the note; never the name.
+    /// Rows in aligned columns: mark, name, time, then the title and its note, which share what is left of the width. Where it does not
+    /// suffice the title is shortened first, then the note; never the name.
     fn table(&mut self, rows: &[Row]) {
         let widest = |column: fn(&Row) -> &str| rows.iter().map(|r| column(r).width()).max().unwrap_or(0);
         let name = widest(|r| &r.name);
         let time = widest(|r| &r.time);
         let indent = rows.first().map_or(0, |r| r.indent);
         let room = self.style.columns().saturating_sub(indent + 2 + name + 2 + time + 2);
-        let note = widest(|r| &r.note).min(room / 2);
-        let title = widest(|r| &r.title).min(room.saturating_sub(note + 2));
         for row in rows {
+            let note = one_line(&row.note);
+            let note = if note.is_empty() { note } else { format!("  {}", shorten(&note, room / 2)) };
+            let title = shorten(&row.title, room.saturating_sub(note.width()));
             let line = format!(
-                "{}{} {}  {}  {}  {}",
+                "{}{} {}  {}  {}{}",
                 " ".repeat(row.indent),
                 row.mark.painted(self.style),
                 left(&row.name, name),
-                self.style.punctuate(&left(&row.title, title)),
                 right(&row.time, time),
-                self.style.paint(row.mark.tone(), &self.style.punctuate(&shorten(&one_line(&row.note), note))),
+                self.style.punctuate(&title),
+                self.style.paint(row.mark.tone(), &self.style.punctuate(&note)),
             );
             self.line(&line);
         }
@@ -400,16 +402,24 @@ impl Page<'_> {
             let line = self.text("report-not-gating", &[("count", &counts.failed_not_gating.to_string())]);
             self.labelled(0, "", None, &line);
         }
-        let mut verdicts = self.text(
-            "report-counts",
-            &[
-                ("passed", &counts.passed.to_string()),
-                ("failed", &counts.failed.to_string()),
-                ("blocked", &counts.blocked.to_string()),
-                ("skipped", &counts.skipped.to_string()),
-                ("unsupported", &counts.unsupported.to_string()),
-            ],
-        );
+        // `up` judges nothing; its result is its stages.
+        let ready = self.summary.stages.iter().filter(|s| s.done()).count().to_string();
+        let all = self.summary.stages.len().to_string();
+        let only_stages = self.summary.outcomes.is_empty() && !self.summary.stages.is_empty();
+        let mut verdicts = if only_stages {
+            self.text("report-stage-counts", &[("ready", &ready), ("all", &all)])
+        } else {
+            self.text(
+                "report-counts",
+                &[
+                    ("passed", &counts.passed.to_string()),
+                    ("failed", &counts.failed.to_string()),
+                    ("blocked", &counts.blocked.to_string()),
+                    ("skipped", &counts.skipped.to_string()),
+                    ("unsupported", &counts.unsupported.to_string()),
+                ],
+            )
+        };
         if counts.not_judged > 0 {
             verdicts.push_str(&self.text("report-counts-not-judged", &[("count", &counts.not_judged.to_string())]));
         }

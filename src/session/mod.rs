@@ -105,6 +105,9 @@ pub struct State {
     /// The cluster.
     #[serde(default)]
     pub cluster: Option<ClusterState>,
+    /// Volumes of the cluster's nodes: a node that somebody else removed leaves its volume behind.
+    #[serde(default)]
+    pub volumes: Vec<String>,
     /// Whether this session made the network of kind.
     #[serde(default)]
     pub network: bool,
@@ -232,6 +235,7 @@ impl Session {
             owner: Owner::me(),
             spec,
             cluster: None,
+            volumes: Vec::new(),
             network: false,
             last_run: None,
             transcripts: BTreeMap::new(),

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::{StageContext, StageError};
 use crate::tools::fetch_text;
-use crate::wait::Limit;
 use crate::wait::terminal::pod_trouble;
+use crate::wait::{Limit, conditions};
 
 /// No manifest of this field is near this size.
 const LARGEST: u64 = 16 * 1024 * 1024;
@@ -45,6 +45,13 @@ pub(super) async fn apply(context: &StageContext, name: &str, flags: &[&str]) ->
         .ok(&context.journal)
         .await?;
     Ok(())
+}
+
+/// Whether every pod of a namespace that should run is Ready now; the status of its controller follows a moment later.
+pub(super) async fn pods_ready(client: &kube::Client, namespace: &str) -> Result<bool, StageError> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let list = pods.list(&ListParams::default()).await.map_err(StageError::kube(format!("list the pods of {namespace}")))?;
+    Ok(list.iter().all(conditions::pod_ready))
 }
 
 /// Deletes pods that are stuck, so that their controllers try afresh: after a failed pull the kubelet waits up to five minutes, and what it

@@ -1,6 +1,9 @@
 //! The cluster itself, and then all of its nodes: `kind create cluster --wait` looks at control planes only and takes a timeout for success.
 
+use std::collections::BTreeMap;
+
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{Api, ListParams};
 
@@ -66,11 +69,19 @@ impl Action for Nodes {
                 progress
             };
             waiter.until("every node is Ready", Limit::NodesReady, ready).await?;
+            // After a restart of a node's machine the API still shows what ran on it before, until its kubelet has looked.
+            let machines = context.cluster().await?.nodes.machines().await?;
+            let started: BTreeMap<String, Timestamp> = machines.into_iter().filter_map(|m| Some((m.name, m.started?))).collect();
             // Cluster DNS is what everything that follows needs besides.
             let mut waiter = context.waiting.waiter();
-            let pods = waiter.watch(Api::<Pod>::namespaced(client, "kube-system"), &ListParams::default());
+            let pods = waiter.watch(Api::<Pod>::all(client), &ListParams::default());
             let system = || {
-                let items = pods.items();
+                let mut items = pods.items();
+                if let Some(stale) = items.iter().find_map(|p| conditions::stale(p, &started)) {
+                    pending = true;
+                    return Progress::NotYet(stale);
+                }
+                items.retain(|p| p.metadata.namespace.as_deref() == Some("kube-system"));
                 let unready: Vec<String> = items.iter().filter(|p| !conditions::pod_ready(p)).map(|p| conditions::pod_line(p)).collect();
                 pending |= !unready.is_empty();
                 if unready.is_empty() && !items.is_empty() {

@@ -7,7 +7,7 @@ use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
 
-use super::apply::restart_stuck_pods;
+use super::apply::{pods_ready, restart_stuck_pods};
 use super::{Action, Done, PlanStep, StageContext, StageError};
 use crate::outcomes::ISTIO_NAMESPACE as NAMESPACE;
 use crate::spec::Spec;
@@ -32,7 +32,7 @@ impl Action for Istio {
             let all = ListParams::default();
             let (found_deployments, found_sets) = tokio::try_join!(deployments.list(&all), sets.list(&all)).map_err(listed)?;
             let found = (arcs(found_deployments.items), arcs(found_sets.items));
-            if lacks(&context.spec, &found.0, &found.1).is_none() {
+            if lacks(&context.spec, &found.0, &found.1).is_none() && pods_ready(&client, NAMESPACE).await? {
                 return Ok(Done::Already);
             }
             if found.0.is_empty() && found.1.is_empty() {

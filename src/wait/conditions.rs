@@ -1,8 +1,9 @@
 //! Conditions: pure functions from objects to [`Progress`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::{Node, Pod, Taint, Toleration};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -45,6 +46,19 @@ pub fn pod_ready(pod: &Pod) -> bool {
             .unwrap_or_default()
             .iter()
             .any(|c| c.type_ == "Ready" && c.status == "True")
+}
+
+/// Why a pod's status is from before its node's machine was last started, or `None`: no container outlives its machine, so one that is said
+/// to run since an earlier time is a memory. `started` has the start of every machine by node.
+#[must_use]
+pub fn stale(pod: &Pod, started: &BTreeMap<String, Timestamp>) -> Option<String> {
+    // Kubernetes cuts times to whole seconds.
+    let machine = started.get(pod.spec.as_ref()?.node_name.as_deref()?)?.as_second();
+    let containers = pod.status.as_ref()?.container_statuses.as_deref()?;
+    let running = containers.iter().filter_map(|c| c.state.as_ref()?.running.as_ref()?.started_at.as_ref());
+    let since = running.map(|t| t.0.as_second()).find(|t| *t < machine)?;
+    let before = machine - since;
+    Some(format!("the status of pod {} is from {before} s before its node was started", pod.name_any()))
 }
 
 /// `READY STATUS RESTARTS` of a pod as `kubectl get pod` shows them, for evidence and status lines.
@@ -257,6 +271,23 @@ mod tests {
         assert_eq!(crds_established(&names, &[]), Progress::NotYet("CRD gateways.example does not exist".into()));
         assert!(matches!(crds_established(&names, &[crd("False")]), Progress::NotYet(m) if m.contains("installing")));
         assert_eq!(crds_established(&names, &[crd("True")]), Progress::Ready(()));
+    }
+
+    #[test]
+    fn a_status_from_before_the_machine_was_started_is_stale() {
+        let pod = |state: serde_json::Value| -> Pod {
+            from(serde_json::json!({
+                "metadata": {"name": "web"}, "spec": {"containers": [], "nodeName": "n1"},
+                "status": {"containerStatuses": [
+                    {"name": "c", "image": "i", "imageID": "", "ready": true, "restartCount": 0, "state": state}]},
+            }))
+        };
+        let running = |at: &str| pod(serde_json::json!({"running": {"startedAt": at}}));
+        let started = BTreeMap::from([("n1".to_owned(), "2026-01-01T00:00:10.7Z".parse().unwrap())]);
+        assert!(stale(&running("2026-01-01T00:00:09Z"), &started).unwrap().contains("1 s before"));
+        assert_eq!(stale(&running("2026-01-01T00:00:10Z"), &started), None, "the same second may be after");
+        assert_eq!(stale(&pod(serde_json::json!({"terminated": {"exitCode": 0, "startedAt": "2025-01-01T00:00:00Z"}})), &started), None);
+        assert_eq!(stale(&running("2026-01-01T00:00:09Z"), &BTreeMap::new()), None, "nothing is known of the machine");
     }
 
     #[test]

@@ -9,7 +9,8 @@ pub(crate) fn without_kind(machine: &Machine) {
     script(&machine.path("bin/istioctl"), "#!/bin/sh\necho 'client version: 1.27.1'\n");
 }
 
-/// Puts a `kind` on the PATH as well, that begins to create a cluster and never ends. It leaves its process id in the file `kind.pid`.
+/// Puts a `kind` on the PATH as well, that begins to create a cluster and never ends, and deletes what is not there. It
+/// leaves its process id in the file `kind.pid`.
 pub(crate) fn with_endless_kind(machine: &Machine) {
     without_kind(machine);
     let pid = machine.path("kind.pid");
@@ -18,6 +19,7 @@ pub(crate) fn with_endless_kind(machine: &Machine) {
          case \"$1\" in\n\
          version) echo 'kind v0.30.0 go1.24.6 linux/amd64' ;;\n\
          create) echo $$ > '{}'; echo ' • Preparing nodes 📦 📦   ...' >&2; exec /bin/sleep 600 ;;\n\
+         delete) echo \"Deleting cluster \\\"$4\\\" ...\" >&2 ;;\n\
          *) echo \"unexpected: $*\" >&2; exit 1 ;;\n\
          esac\n",
         pid.display()

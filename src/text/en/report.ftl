@@ -53,6 +53,7 @@ report-interrupted-outcome = outcome { $id } was being judged for { $time }
 report-interrupted-idle = nothing was in progress when the journal ended
 
 report-missing = missing capabilities (unsupported outcomes): { $capabilities }
+report-stage-counts = { $ready } of { $all } stages ready
 report-counts = { $passed } passed, { $failed } failed, { $blocked } blocked, { $skipped } skipped, { $unsupported } unsupported
 report-counts-not-judged = , { $count } not judged
 report-not-gating = failed outcomes of kind defect, which do not gate: { $count }
