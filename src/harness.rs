@@ -83,14 +83,18 @@ impl Settings {
     /// When the spec is wrong or the state directory is not known.
     pub fn from_environment(provider: Arc<dyn Provider>) -> Result<Self, SettingsError> {
         let var = |name: &str| std::env::var(name).ok();
-        let named = var("MESHPROOF_SPEC").unwrap_or_default();
-        let named: Vec<PathBuf> = named.split(':').filter(|f| !f.is_empty()).map(PathBuf::from).collect();
-        let spec = load(&Request { files: spec_files(named), ..Request::default() })?;
+        let spec = load(&Request { files: spec_files(named_specs(var)), ..Request::default() })?;
         let current = std::env::current_dir().map_err(SettingsError::CurrentDirectory)?;
         let session = Session::locate(None, &current, var)?;
         let waiting = Waiting::new(Arc::new(RealClock::default()), Limits::default());
         Ok(Self { spec, session, provider, waiting, cache: tool_cache(var) })
     }
+}
+
+/// The files of `MESHPROOF_SPEC`, separated by colons; `var` looks up an environment variable.
+#[must_use]
+pub fn named_specs(var: impl Fn(&str) -> Option<String>) -> Vec<PathBuf> {
+    var("MESHPROOF_SPEC").unwrap_or_default().split(':').filter(|f| !f.is_empty()).map(PathBuf::from).collect()
 }
 
 /// The spec files that were named, or else the `meshproof.yaml` of the current directory where there is one.

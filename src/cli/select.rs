@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use clap::ValueEnum;
+
 use super::{Backend, Failure, Format, Global};
 use crate::cluster::Provider;
 use crate::cluster::kind::Kind;
 use crate::engine::endpoint;
-use crate::harness::{Settings, spec_files, tool_cache};
+use crate::harness::{Settings, named_specs, spec_files, tool_cache};
 use crate::session::{Session, State};
 use crate::spec::{Request, Spec, SpecError, load};
 use crate::stages::StageError;
@@ -16,6 +18,21 @@ use crate::wait::{Limits, RealClock, Waiting};
 
 fn var(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// Takes from environment variables what the options leave open. An empty variable counts as unset, as CI systems need it.
+pub(super) fn from_variables(global: &mut Global) -> Result<(), Failure> {
+    let set = |name: &str| var(name).filter(|v| !v.is_empty());
+    if global.spec.is_empty() {
+        global.spec = named_specs(var);
+    }
+    if let (None, Some(word)) = (global.backend, set("MESHPROOF_BACKEND")) {
+        let unknown = || Failure::usage(text::current().with("cli-unknown-backend", &[("backend", &word)]), None);
+        global.backend = Some(Backend::from_str(&word, false).map_err(|_| unknown())?);
+    }
+    // https://no-color.org: any value but the empty one.
+    global.no_color |= set("NO_COLOR").is_some();
+    Ok(())
 }
 
 fn current_dir() -> Result<PathBuf, Failure> {
@@ -76,7 +93,7 @@ pub(super) fn settings(global: &Global, spec: Spec, session: Session) -> Result<
         return Err(Failure::usage(text::current().get("cli-bad-timeout-scale"), None));
     }
     let waiting = Waiting::new(Arc::new(RealClock::default()), Limits::scaled(global.timeout_scale));
-    Ok(Settings { spec, session, provider: provider(global.backend), waiting, cache: tool_cache(var) })
+    Ok(Settings { spec, session, provider: provider(global.backend.unwrap_or(Backend::Auto)), waiting, cache: tool_cache(var) })
 }
 
 /// Refuses a form that a command does not have.

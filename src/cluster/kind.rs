@@ -87,7 +87,7 @@ impl Kind {
         let recorded = context.state().cluster;
         match self.find(context).await? {
             Found::Foreign(container) => return Err(refuse_foreign(context, container)),
-            Found::Nothing => {}
+            Found::Nothing => self.remove_volumes(context).await?,
             Found::Ours(nodes) => {
                 if recorded.as_ref().is_some_and(|c| c.phase == ClusterPhase::Made) {
                     if recorded.is_some_and(|c| c.config != config) {
@@ -170,8 +170,9 @@ impl Kind {
             .ok(&context.journal)
             .await;
         // Also of a failed creation: finding the nodes writes down their volumes.
-        self.find(context).await?;
+        let found = self.find(context).await;
         created?;
+        found?;
         self.wait_for_api(context).await?;
         context.record(|state| {
             if let Some(cluster) = &mut state.cluster {
@@ -200,7 +201,11 @@ impl Kind {
             .timeout(context.waiting.limit(Limit::ClusterDelete))
             .ok(&context.journal)
             .await?;
-        // kind removes the volumes of the nodes that it deletes; those of nodes that were gone already are left to us.
+        self.remove_volumes(context).await
+    }
+
+    /// kind removes the volumes of the nodes that it deletes; those of nodes that were gone already are left to us.
+    async fn remove_volumes(&self, context: &Context) -> Result<(), StageError> {
         for volume in context.state().volumes {
             self.engine().await?.remove_volume(&volume).await?;
         }
@@ -255,8 +260,7 @@ impl Kind {
         let Some(cluster) = context.state().cluster else { return Ok(done) };
         let named = format!("kind cluster {}", cluster.name);
         match self.find(context).await? {
-            // Also without nodes there may be volumes; deleting a cluster that kind does not find is no error.
-            Found::Nothing => self.delete(context).await?,
+            Found::Nothing => self.remove_volumes(context).await?,
             Found::Foreign(container) => {
                 let args = [("cluster", cluster.name.as_str()), ("container", container.as_str())];
                 done.remains.push(crate::text::current().with("remains-foreign", &args));
