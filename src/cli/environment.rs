@@ -9,7 +9,7 @@ use crate::cluster::kind_config::expected_nodes;
 use crate::engine::endpoint;
 use crate::outcomes::DASHBOARD_NAMESPACE;
 use crate::session::{ClusterPhase, Phase, Session, State};
-use crate::stages::StageError;
+use crate::stages::{StageError, bound_kubectl};
 use crate::text;
 use crate::tools::is_alive;
 use crate::wait::Limit;
@@ -114,10 +114,7 @@ pub(super) async fn token(global: &Global) -> Result<u8, Failure> {
     let journal = crate::journal::Journal::in_memory();
     let tools = crate::tools::Tools::new(&settings.spec.tools, &settings.spec.downloads, settings.cache, journal.clone());
     let kubectl = tools.kubectl().await.map_err(StageError::from)?;
-    let output = kubectl
-        .command()
-        .arg("--kubeconfig")
-        .arg(settings.session.kubeconfig())
+    let output = bound_kubectl(kubectl, &settings.session)
         .args(["-n", DASHBOARD_NAMESPACE, "create", "token", &settings.spec.dashboard.admin_user])
         .secret_output()
         .timeout(settings.waiting.limit(Limit::ShortCommand))

@@ -12,7 +12,7 @@ use crate::cluster::{Cluster, Provider};
 use crate::journal::{CommandRecord, Event, Journal, Transcript};
 use crate::session::{Session, SessionError, State};
 use crate::spec::Spec;
-use crate::tools::{Command, Tools};
+use crate::tools::{Command, Tool, Tools};
 use crate::wait::Waiting;
 
 /// Everything that one run works with.
@@ -105,7 +105,7 @@ impl Context {
     /// # Errors
     /// When there is no usable kubectl.
     pub async fn kubectl(&self) -> Result<Command, StageError> {
-        Ok(self.tools.kubectl().await?.command().arg("--kubeconfig").arg(self.session.kubeconfig()))
+        Ok(bound_kubectl(self.tools.kubectl().await?, &self.session))
     }
 
     /// `istioctl` bound to the private kubeconfig, which it takes from the environment so that the command line stays the guide's.
@@ -115,6 +115,11 @@ impl Context {
     pub async fn istioctl(&self) -> Result<Command, StageError> {
         Ok(self.tools.istioctl().await?.command().env("KUBECONFIG", self.session.kubeconfig()))
     }
+}
+
+/// `kubectl` bound to the private kubeconfig of a session. Its discovery cache goes to the session as well, not to the user's `~/.kube`.
+pub(crate) fn bound_kubectl(kubectl: &Tool, session: &Session) -> Command {
+    kubectl.command().env("KUBECACHEDIR", session.dir().join("kube-cache")).arg("--kubeconfig").arg(session.kubeconfig())
 }
 
 /// A [`Context`] for one stage: its waits report as that stage's progress.

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 pub(crate) use admin_user::binds;
+pub(crate) use context::bound_kubectl;
 pub use context::{Context, StageContext};
 pub use error::StageError;
 pub(crate) use gateway_api::bundle;
