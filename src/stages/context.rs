@@ -113,13 +113,19 @@ impl Context {
     /// # Errors
     /// When there is no usable istioctl.
     pub async fn istioctl(&self) -> Result<Command, StageError> {
-        Ok(self.tools.istioctl().await?.command().env("KUBECONFIG", self.session.kubeconfig()))
+        Ok(at_home(self.tools.istioctl().await?, &self.session).env("KUBECONFIG", self.session.kubeconfig()))
     }
 }
 
-/// `kubectl` bound to the private kubeconfig of a session. Its discovery cache goes to the session as well, not to the user's `~/.kube`.
+/// `kubectl` bound to the private kubeconfig of a session.
 pub(crate) fn bound_kubectl(kubectl: &Tool, session: &Session) -> Command {
-    kubectl.command().env("KUBECACHEDIR", session.dir().join("kube-cache")).arg("--kubeconfig").arg(session.kubeconfig())
+    at_home(kubectl, session).arg("--kubeconfig").arg(session.kubeconfig())
+}
+
+/// A client whose home is in the session: both keep a discovery cache in `~/.kube/cache` (istioctl knows no other place), and kubectl reads
+/// preferences from `~/.kube/kuberc`. The user's are neither filled nor heeded.
+fn at_home(tool: &Tool, session: &Session) -> Command {
+    tool.command().env("HOME", session.dir().join("home"))
 }
 
 /// A [`Context`] for one stage: its waits report as that stage's progress.
