@@ -241,3 +241,6 @@ impl<'a> Log<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
