@@ -129,3 +129,6 @@ pub fn builtin() -> Vec<Stage> {
         stage("gateway-api", &["nodes"], gateway_api::GatewayApi),
     ]
 }
+
+#[cfg(test)]
+mod tests;
