@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
-use super::api::{Reply, ScriptedApi};
+use super::api::{Asked, Reply, ScriptedApi};
 
 /// What the Dashboard hands out for a token that it accepts.
 pub(crate) const SESSION: &str = "{\"protected\":\"a-session-of-the-dashboard\"}";
@@ -66,13 +66,19 @@ pub(crate) fn serve_reviews(api: &ScriptedApi) {
     });
 }
 
+/// Whether a login is one that the Dashboard lets in; `None` where its CSRF token is wrong.
+pub(crate) fn accepts(asked: &Asked) -> Option<bool> {
+    let token = asked.body["token"].as_str().unwrap_or_default();
+    asked.headers.get("x-csrf-token").is_some_and(|t| t == CSRF).then(|| account(token).is_some())
+}
+
 /// The Dashboard 2.7 behind the API server's service proxy.
 pub(crate) fn serve_dashboard(api: &ScriptedApi) {
     let refusal = || json!({"ErrStatus": {"status": "Failure", "message": REFUSED, "reason": "Unauthorized", "code": 401}});
     api.always(&format!("GET {DASHBOARD}/"), Reply::Text(200, "<!DOCTYPE html><html lang=\"en\"></html>".to_owned()));
     api.always(&format!("GET {DASHBOARD}/api/v1/csrftoken/login"), Reply::Json(200, json!({"token": CSRF})));
     api.handle(&format!("POST {DASHBOARD}/api/v1/login"), move |asked| {
-        if asked.headers.get("x-csrf-token").is_none_or(|t| t != CSRF) {
+        if accepts(asked).is_none() {
             return Reply::Text(401, "CSRF validation failed".to_owned());
         }
         Reply::Json(
