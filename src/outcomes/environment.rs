@@ -1,6 +1,6 @@
 //! What outcomes look at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::future::join_all;
@@ -167,24 +167,27 @@ impl Environment {
     /// The kubelets that do not answer, by node, with what was seen. Asked once: a node that is gone is still `Ready` in the API for the
     /// better part of a minute, and its pods `Running` for longer, so what the API says about them is only believed with this.
     pub async fn silent_kubelets(&self) -> &BTreeMap<String, Option<String>> {
-        self.kubelets
-            .get_or_init(|| async {
-                let Ok(names) = self.node_names().await else { return BTreeMap::new() };
-                let ask = |name: String| async move {
-                    let path = format!("/api/v1/nodes/{name}/proxy/healthz");
-                    let answer =
-                        self.waiting.within("the kubelet answers", Limit::KubeletAnswer, self.request(Method::GET, &path, &[], None)).await;
-                    let silent = match answer {
-                        Ok(Ok(answer)) if answer.status.is_success() => None,
-                        Ok(Ok(answer)) => Some(answer.brief()),
-                        Ok(Err(e)) => Some(crate::error::one_line(&e)),
-                        Err(e) => Some(e.to_string()),
-                    };
-                    (name, silent)
-                };
-                join_all(names.into_iter().map(ask)).await.into_iter().collect()
-            })
-            .await
+        static UNKNOWN: BTreeMap<String, Option<String>> = BTreeMap::new();
+        let ask = |name: String| async move {
+            let path = format!("/api/v1/nodes/{name}/proxy/healthz");
+            let answer =
+                self.waiting.within("the kubelet answers", Limit::KubeletAnswer, self.request(Method::GET, &path, &[], None)).await;
+            let silent = match answer {
+                Ok(Ok(answer)) if answer.status.is_success() => None,
+                Ok(Ok(answer)) => Some(answer.brief()),
+                Ok(Err(e)) => Some(crate::error::one_line(&e)),
+                Err(e) => Some(e.to_string()),
+            };
+            (name, silent)
+        };
+        let ask_all = || async {
+            // Nobody else bounds this one: it is asked after a check was cut off as well.
+            let names = self.waiting.within("the nodes are listed", Limit::KubeletAnswer, self.node_names()).await;
+            let names = names.map_err(Stop::Wait).flatten()?;
+            Ok::<_, Stop>(join_all(names.into_iter().map(ask)).await.into_iter().collect())
+        };
+        // A list that failed is made again: to know no node is not to know that every kubelet answers.
+        self.kubelets.get_or_try_init(ask_all).await.unwrap_or(&UNKNOWN)
     }
 
     /// Why what the API says about a pod on this node is not to be believed, or `None`.
@@ -213,23 +216,23 @@ impl Environment {
     /// One line for every node that is down, for diagnoses.
     pub async fn node_troubles(&self) -> Vec<String> {
         let mut lines = Vec::new();
+        let mut named = BTreeSet::new();
         if self.missing(&Capability::NODE_INVENTORY).is_none()
-            && let Ok(machines) = self.cluster.nodes.machines().await
+            && let Ok(Ok(machines)) =
+                self.waiting.within("the machines are listed", Limit::EngineAnswer, self.cluster.nodes.machines()).await
         {
             for (node, _) in crate::cluster::kind_config::expected_nodes(&self.spec) {
                 match machines.iter().find(|m| m.name == node) {
                     None => lines.push(format!("node {node} has no container")),
-                    Some(m) if m.state != "running" => {
-                        lines.push(format!("node {node}: its container is {}", m.state));
-                    }
-                    Some(_) => {}
+                    Some(m) if m.state != "running" => lines.push(format!("node {node}: its container is {}", m.state)),
+                    Some(_) => continue,
                 }
+                named.insert(node);
             }
         }
-        let named = lines.join(" ");
         for (node, seen) in self.silent_kubelets().await {
             if let Some(seen) = seen
-                && !named.contains(node.as_str())
+                && !named.contains(node)
             {
                 lines.push(silent(node, seen));
             }
