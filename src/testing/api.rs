@@ -183,11 +183,6 @@ impl ScriptedApi {
         self.lock().handlers.insert(line.to_owned(), Arc::new(handler));
     }
 
-    /// Takes back what [`ScriptedApi::always`] or [`ScriptedApi::handle`] set.
-    pub(crate) fn restore(&self, line: &str) {
-        self.lock().handlers.remove(line);
-    }
-
     /// Ends the open watches of a collection, as a closing connection does.
     pub(crate) fn end_watches(&self, collection: &str) {
         self.lock().watchers.retain(|w| w.collection != collection);
