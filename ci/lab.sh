@@ -7,6 +7,7 @@
 #
 # MESHPROOF_LAB names the lab's directory (default: ../shared/lab beside this checkout).
 set -euo pipefail
+OLD_HOME=${HOME:-/root}
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 lab=${MESHPROOF_LAB:-$root/../shared/lab}
 

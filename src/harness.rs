@@ -1,7 +1,7 @@
 //! One run from beginning to end: spec and state directory, stages, outcomes, journal. The command line and the fixture both start here.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,11 +10,11 @@ use crate::journal::{Event, FORMAT_VERSION, Journal, JournalError, Record};
 use crate::outcomes::{Environment, Outcome, block_all, judge_all, stand_ins};
 use crate::report::{Summary, exit_code};
 use crate::session::{Owner, Phase, Session, SessionError, SessionLock, State, run_id};
-use crate::spec::{Advisory, Spec, advisories, to_document};
+use crate::spec::{Advisory, Request, Spec, SpecError, advisories, load, to_document};
 use crate::stages::{self, Context, Plan, StageError, StageOutcome};
 use crate::text;
 use crate::tools::{Tools, end_if_same, is_alive};
-use crate::wait::Waiting;
+use crate::wait::{Limits, RealClock, Waiting};
 
 /// Errors that keep a run from beginning or ending properly. What goes wrong in between is in the journal.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +59,57 @@ impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Settings").field("session", &self.session).finish_non_exhaustive()
     }
+}
+
+/// Errors of [`Settings::from_environment`].
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The spec.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The state directory.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The current directory, which names the project, is not known.
+    #[error("cannot tell the current directory")]
+    CurrentDirectory(#[source] std::io::Error),
+}
+
+impl Settings {
+    /// What the command line works with when it is given no options: the spec files of `MESHPROOF_SPEC` (separated by colons) or the
+    /// `meshproof.yaml` of the current directory, and the state directory of `MESHPROOF_STATE` or that of the project.
+    ///
+    /// # Errors
+    /// When the spec is wrong or the state directory is not known.
+    pub fn from_environment(provider: Arc<dyn Provider>) -> Result<Self, SettingsError> {
+        let var = |name: &str| std::env::var(name).ok();
+        let spec = load(&Request { files: spec_files(named_specs(var)), ..Request::default() })?;
+        let current = std::env::current_dir().map_err(SettingsError::CurrentDirectory)?;
+        let session = Session::locate(None, &current, var)?;
+        let waiting = Waiting::new(Arc::new(RealClock::default()), Limits::default());
+        Ok(Self { spec, session, provider, waiting, cache: tool_cache(var) })
+    }
+}
+
+/// The files of `MESHPROOF_SPEC`, separated by colons; `var` looks up an environment variable.
+#[must_use]
+pub fn named_specs(var: impl Fn(&str) -> Option<String>) -> Vec<PathBuf> {
+    var("MESHPROOF_SPEC").unwrap_or_default().split(':').filter(|f| !f.is_empty()).map(PathBuf::from).collect()
+}
+
+/// The spec files that were named, or else the `meshproof.yaml` of the current directory where there is one.
+#[must_use]
+pub fn spec_files(named: Vec<PathBuf>) -> Vec<PathBuf> {
+    let default = Path::new("meshproof.yaml");
+    if named.is_empty() && default.exists() { vec![default.to_owned()] } else { named }
+}
+
+/// Where downloaded tools are kept; `var` looks up an environment variable.
+#[must_use]
+pub fn tool_cache(var: impl Fn(&str) -> Option<String>) -> PathBuf {
+    let base = var("XDG_CACHE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
+    let base = base.or_else(|| Some(PathBuf::from(var("HOME")?).join(".cache"))).unwrap_or_else(std::env::temp_dir);
+    base.join("meshproof").join("tools")
 }
 
 /// A run that has begun: it holds the session's lock and a journal.
@@ -153,7 +204,10 @@ impl Harness {
             Some(root) => block_all(&self.outcomes, &ended, root, &self.context.journal),
             None => match Environment::open(Arc::clone(&self.context)).await {
                 Ok(environment) => self.judge(&environment, &ended).await,
-                Err(_) => block_all(&self.outcomes, &ended, "cluster", &self.context.journal),
+                Err(e) => {
+                    self.context.journal.write(Event::Warning { message: crate::error::one_line(&e) });
+                    block_all(&self.outcomes, &ended, "cluster", &self.context.journal);
+                }
             },
         }
         self.finish()

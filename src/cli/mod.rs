@@ -29,7 +29,8 @@ struct Cli {
 #[derive(Debug, Clone, Args)]
 struct Global {
     /// Spec file; can be given several times, later ones over earlier ones. Without it: meshproof.yaml here, if there is one.
-    #[arg(long, global = true, value_name = "FILE", env = "MESHPROOF_SPEC", value_delimiter = ':')]
+    /// Also `MESHPROOF_SPEC`, files separated by colons.
+    #[arg(long, global = true, value_name = "FILE")]
     spec: Vec<PathBuf>,
     /// A value over those of the spec files, for example cluster.workers=2.
     #[arg(long, global = true, value_name = "PATH=VALUE")]
@@ -37,9 +38,9 @@ struct Global {
     /// The profile to start from; `meshproof list profiles` shows them.
     #[arg(long, global = true, value_name = "NAME")]
     profile: Option<String>,
-    /// Where the cluster comes from.
-    #[arg(long, global = true, value_enum, default_value_t = Backend::Auto, env = "MESHPROOF_BACKEND")]
-    backend: Backend,
+    /// Where the cluster comes from; also `MESHPROOF_BACKEND`. Without it: auto.
+    #[arg(long, global = true, value_enum)]
+    backend: Option<Backend>,
     /// State directory; without it $`MESHPROOF_STATE`, or one for this project below the XDG state directory.
     #[arg(long, global = true, value_name = "DIR")]
     state_dir: Option<PathBuf>,
@@ -55,8 +56,8 @@ struct Global {
     /// Show external commands as well; twice: internals.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
-    /// No colour and no live display.
-    #[arg(long, global = true, env = "NO_COLOR", value_parser = clap::builder::BoolishValueParser::new(), num_args = 0..=1, default_missing_value = "true", default_value = "false")]
+    /// No colour and no live display; also `NO_COLOR`.
+    #[arg(long, global = true)]
     no_color: bool,
 }
 
@@ -158,13 +159,17 @@ impl From<std::io::Error> for Failure {
 /// Parses the arguments of the process, does what they say and gives its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let mut cli = Cli::parse();
+    if let Err(failure) = select::from_variables(&mut cli.global) {
+        return fail(&failure);
+    }
     log(cli.global.verbose);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return fail(&Failure::new(3, &e, None)),
     };
     let result = runtime.block_on(dispatch(&cli));
+    crate::tools::settle();
     // Detached threads of the runtime have nothing left to do that anybody waits for.
     runtime.shutdown_background();
     match result {

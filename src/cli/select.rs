@@ -1,13 +1,15 @@
 //! From options to a spec, a session and a backend.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+
+use clap::ValueEnum;
 
 use super::{Backend, Failure, Format, Global};
 use crate::cluster::Provider;
 use crate::cluster::kind::Kind;
 use crate::engine::endpoint;
-use crate::harness::Settings;
+use crate::harness::{Settings, named_specs, spec_files, tool_cache};
 use crate::session::{Session, State};
 use crate::spec::{Request, Spec, SpecError, load};
 use crate::stages::StageError;
@@ -16,6 +18,21 @@ use crate::wait::{Limits, RealClock, Waiting};
 
 fn var(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// Takes from environment variables what the options leave open. An empty variable counts as unset, as CI systems need it.
+pub(super) fn from_variables(global: &mut Global) -> Result<(), Failure> {
+    let set = |name: &str| var(name).filter(|v| !v.is_empty());
+    if global.spec.is_empty() {
+        global.spec = named_specs(var);
+    }
+    if let (None, Some(word)) = (global.backend, set("MESHPROOF_BACKEND")) {
+        let unknown = || Failure::usage(text::current().with("cli-unknown-backend", &[("backend", &word)]), None);
+        global.backend = Some(Backend::from_str(&word, false).map_err(|_| unknown())?);
+    }
+    // https://no-color.org: any value but the empty one.
+    global.no_color |= set("NO_COLOR").is_some();
+    Ok(())
 }
 
 fn current_dir() -> Result<PathBuf, Failure> {
@@ -28,10 +45,7 @@ fn spec_failure(e: &SpecError) -> Failure {
 
 /// The spec that the options ask for.
 pub(super) fn spec(global: &Global) -> Result<Spec, Failure> {
-    let mut files = global.spec.clone();
-    if files.is_empty() && Path::new("meshproof.yaml").exists() {
-        files.push("meshproof.yaml".into());
-    }
+    let files = spec_files(global.spec.clone());
     load(&Request { files, profile: global.profile.clone(), sets: global.set.clone() }).map_err(|e| spec_failure(&e))
 }
 
@@ -73,19 +87,13 @@ fn provider(backend: Backend) -> Arc<dyn Provider> {
     }
 }
 
-fn cache_dir() -> PathBuf {
-    let base = var("XDG_CACHE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
-    let base = base.or_else(|| Some(PathBuf::from(var("HOME")?).join(".cache"))).unwrap_or_else(std::env::temp_dir);
-    base.join("meshproof").join("tools")
-}
-
 /// Everything that a run needs.
 pub(super) fn settings(global: &Global, spec: Spec, session: Session) -> Result<Settings, Failure> {
     if !(0.01..=100.0).contains(&global.timeout_scale) {
         return Err(Failure::usage(text::current().get("cli-bad-timeout-scale"), None));
     }
     let waiting = Waiting::new(Arc::new(RealClock::default()), Limits::scaled(global.timeout_scale));
-    Ok(Settings { spec, session, provider: provider(global.backend), waiting, cache: cache_dir() })
+    Ok(Settings { spec, session, provider: provider(global.backend.unwrap_or(Backend::Auto)), waiting, cache: tool_cache(var) })
 }
 
 /// Refuses a form that a command does not have.

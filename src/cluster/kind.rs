@@ -60,10 +60,14 @@ impl Kind {
             let certs = certs.to_string_lossy();
             let bound = |n: &NodeContainer| n.role == "external-load-balancer" || n.binds.values().any(|b| b.ends_with(certs.as_ref()));
             let foreign = nodes.iter().find(|n| !bound(n)).or((!recorded).then_some(first));
-            return Ok(match foreign {
-                Some(node) => Found::Foreign(node.name.clone()),
-                None => Found::Ours(nodes),
-            });
+            if let Some(node) = foreign {
+                return Ok(Found::Foreign(node.name.clone()));
+            }
+            let volumes: Vec<String> = nodes.iter().flat_map(|n| n.volumes.iter().cloned()).collect();
+            if volumes.iter().any(|v| !context.state().volumes.contains(v)) {
+                context.record(|state| state.volumes.extend(volumes))?;
+            }
+            return Ok(Found::Ours(nodes));
         }
         for (node, _) in expected_nodes(&context.spec) {
             if self.engine().await?.container_exists(&node).await? {
@@ -83,7 +87,7 @@ impl Kind {
         let recorded = context.state().cluster;
         match self.find(context).await? {
             Found::Foreign(container) => return Err(refuse_foreign(context, container)),
-            Found::Nothing => {}
+            Found::Nothing => self.remove_volumes(context).await?,
             Found::Ours(nodes) => {
                 if recorded.as_ref().is_some_and(|c| c.phase == ClusterPhase::Made) {
                     if recorded.is_some_and(|c| c.config != config) {
@@ -146,7 +150,8 @@ impl Kind {
         }
         let journal = context.journal.clone();
         let kubeconfig = context.session.kubeconfig();
-        self.command(context)
+        let created = self
+            .command(context)
             .await?
             .args(["create", "cluster", "--name", &name, "--retain", "--config"])
             .arg(context.session.kind_config())
@@ -163,9 +168,11 @@ impl Kind {
                 }
             })
             .ok(&context.journal)
-            .await?;
-        let volumes: Vec<String> = engine.nodes(&name).await?.into_iter().flat_map(|n| n.volumes).collect();
-        context.record(|state| state.volumes.extend(volumes))?;
+            .await;
+        // Also of a failed creation: finding the nodes writes down their volumes.
+        let found = self.find(context).await;
+        created?;
+        found?;
         self.wait_for_api(context).await?;
         context.record(|state| {
             if let Some(cluster) = &mut state.cluster {
@@ -194,7 +201,11 @@ impl Kind {
             .timeout(context.waiting.limit(Limit::ClusterDelete))
             .ok(&context.journal)
             .await?;
-        // kind removes the volumes of the nodes that it deletes; those of nodes that were gone already are left to us.
+        self.remove_volumes(context).await
+    }
+
+    /// kind removes the volumes of the nodes that it deletes; those of nodes that were gone already are left to us.
+    async fn remove_volumes(&self, context: &Context) -> Result<(), StageError> {
         for volume in context.state().volumes {
             self.engine().await?.remove_volume(&volume).await?;
         }
@@ -249,8 +260,7 @@ impl Kind {
         let Some(cluster) = context.state().cluster else { return Ok(done) };
         let named = format!("kind cluster {}", cluster.name);
         match self.find(context).await? {
-            // Also without nodes there may be volumes; deleting a cluster that kind does not find is no error.
-            Found::Nothing => self.delete(context).await?,
+            Found::Nothing => self.remove_volumes(context).await?,
             Found::Foreign(container) => {
                 let args = [("cluster", cluster.name.as_str()), ("container", container.as_str())];
                 done.remains.push(crate::text::current().with("remains-foreign", &args));

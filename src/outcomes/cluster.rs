@@ -224,10 +224,9 @@ fn hosts_read<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
         let image = image.as_str();
         let pulls = each_node(env, look, |node| async move { access.exec(&node, &["crictl", "pull", image]).await }).await;
         for (node, output) in pulls {
+            let read = output.stderr.contains(CANARY_SERVER);
             let said: String = output.stderr.lines().last().unwrap_or_default().chars().take(400).collect();
-            look.require(said.contains(CANARY_SERVER), || {
-                format!("containerd on {node} did not read {root}/{CANARY_REGISTRY}/hosts.toml; its pull said: {said}")
-            });
+            look.require(read, || format!("containerd on {node} did not read {root}/{CANARY_REGISTRY}/hosts.toml; its pull said: {said}"));
             look.see(node, said);
         }
         Ok(())

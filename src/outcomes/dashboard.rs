@@ -380,6 +380,7 @@ fn proxy_serves<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
         let version = proxy.ask(Method::GET, "/version", None).await?;
         look.see("version", version.json()["gitVersion"].clone());
         look.require(version.status.is_success(), || format!("/version through the proxy gives {}", version.brief()));
+        env.require_alive(NAMESPACE, "k8s-app=kubernetes-dashboard").await?;
         let page = proxy.ask(Method::GET, &format!("{}/", login::base()), None).await?;
         look.see("dashboard", page.brief());
         look.require(page.status.is_success() && page.body.to_lowercase().contains("<html"), || {

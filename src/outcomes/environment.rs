@@ -1,6 +1,6 @@
 //! What outcomes look at.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::join_all;
@@ -14,6 +14,7 @@ use tokio::sync::OnceCell;
 
 use super::Stop;
 use super::token::AdminToken;
+use crate::cluster::kind_config::expected_nodes;
 use crate::cluster::{Capability, Cluster, NodeAccess, NodeError};
 use crate::journal::Transcript;
 use crate::spec::Spec;
@@ -168,7 +169,11 @@ impl Environment {
     /// better part of a minute, and its pods `Running` for longer, so what the API says about them is only believed with this.
     pub async fn silent_kubelets(&self) -> &BTreeMap<String, Option<String>> {
         static UNKNOWN: BTreeMap<String, Option<String>> = BTreeMap::new();
-        let ask = |name: String| async move {
+        let ask = |name: String, stopped: Option<String>| async move {
+            // Nobody answers from a machine that is not there, and to find that out over the network takes its time.
+            if stopped.is_some() {
+                return (name, stopped);
+            }
             let path = format!("/api/v1/nodes/{name}/proxy/healthz");
             let answer =
                 self.waiting.within("the kubelet answers", Limit::KubeletAnswer, self.request(Method::GET, &path, &[], None)).await;
@@ -184,7 +189,12 @@ impl Environment {
             // Nobody else bounds this one: it is asked after a check was cut off as well.
             let names = self.waiting.within("the nodes are listed", Limit::KubeletAnswer, self.node_names()).await;
             let names = names.map_err(Stop::Wait).flatten()?;
-            Ok::<_, Stop>(join_all(names.into_iter().map(ask)).await.into_iter().collect())
+            let mut stopped = self.stopped_machines().await;
+            let answers = names.into_iter().map(|name| {
+                let why = stopped.remove(&name);
+                ask(name, why)
+            });
+            Ok::<_, Stop>(join_all(answers).await.into_iter().collect())
         };
         // A list that failed is made again: to know no node is not to know that every kubelet answers.
         self.kubelets.get_or_try_init(ask_all).await.unwrap_or(&UNKNOWN)
@@ -213,31 +223,33 @@ impl Environment {
         Ok(())
     }
 
+    /// What is wrong with the machines behind the nodes of the spec, by node; empty where the environment cannot list machines.
+    async fn stopped_machines(&self) -> BTreeMap<String, String> {
+        if self.missing(&Capability::NODE_INVENTORY).is_some() {
+            return BTreeMap::new();
+        }
+        let listed = self.waiting.within("the machines are listed", Limit::EngineAnswer, self.cluster.nodes.machines()).await;
+        let Ok(Ok(machines)) = listed else { return BTreeMap::new() };
+        let trouble = |node: String| {
+            let why = match machines.iter().find(|m| m.name == node) {
+                None => format!("node {node} has no container"),
+                Some(m) if m.state != "running" => format!("node {node}: its container is {}", m.state),
+                Some(_) => return None,
+            };
+            Some((node, why))
+        };
+        expected_nodes(&self.spec).into_iter().filter_map(|(node, _)| trouble(node)).collect()
+    }
+
     /// One line for every node that is down, for diagnoses.
     pub async fn node_troubles(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        let mut named = BTreeSet::new();
-        if self.missing(&Capability::NODE_INVENTORY).is_none()
-            && let Ok(Ok(machines)) =
-                self.waiting.within("the machines are listed", Limit::EngineAnswer, self.cluster.nodes.machines()).await
-        {
-            for (node, _) in crate::cluster::kind_config::expected_nodes(&self.spec) {
-                match machines.iter().find(|m| m.name == node) {
-                    None => lines.push(format!("node {node} has no container")),
-                    Some(m) if m.state != "running" => lines.push(format!("node {node}: its container is {}", m.state)),
-                    Some(_) => continue,
-                }
-                named.insert(node);
-            }
-        }
+        let mut troubles = self.stopped_machines().await;
         for (node, seen) in self.silent_kubelets().await {
-            if let Some(seen) = seen
-                && !named.contains(node)
-            {
-                lines.push(silent(node, seen));
+            if let Some(seen) = seen {
+                troubles.entry(node.clone()).or_insert_with(|| silent(node, seen));
             }
         }
-        lines
+        troubles.into_values().collect()
     }
 
     /// A token of the Dashboard's admin user, made once by `kubectl create token` as the guide does it.

@@ -93,7 +93,9 @@ impl StageError {
             Self::Refused { key, args } => texts.attribute(&format!("refusal-{key}"), "hint", &pairs(args)),
             Self::Tool(e) => e.hint(),
             Self::Engine(EngineError::Unreachable { .. }) => Some(texts.get("hint-engine-unreachable")),
-            Self::Download(_) => Some(texts.get("hint-download")),
+            Self::Download(DownloadError::Request { .. } | DownloadError::Status { .. } | DownloadError::Body { .. }) => {
+                Some(texts.get("hint-download"))
+            }
             Self::Other { hint, .. } => hint.clone(),
             _ => None,
         }

@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, TcpListener};
 use futures::future::BoxFuture;
 
 use super::{Action, Done, PlanStep, StageContext, StageError};
+use crate::journal::Event;
+use crate::session::ClusterPhase;
 use crate::spec::Spec;
 
 pub(super) struct Preflight;
@@ -12,7 +14,12 @@ pub(super) struct Preflight;
 impl Action for Preflight {
     fn provision<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>> {
         Box::pin(async move {
-            port_free(context.spec.kubectl_proxy.port)?;
+            // An environment that stands does not need the port to be repaired or looked at; only the outcomes of `kubectl proxy` do.
+            let stands = context.state().cluster.is_some_and(|c| c.phase == ClusterPhase::Made);
+            match port_free(context.spec.kubectl_proxy.port) {
+                Err(busy) if stands => context.journal.write(Event::Warning { message: crate::error::one_line(&busy) }),
+                free => free?,
+            }
             context.provider.preflight(context).await?;
             let (kind, kubectl, istioctl) = tokio::join!(context.tools.kind(), context.tools.kubectl(), context.tools.istioctl());
             kind?;

@@ -15,6 +15,7 @@ struct State {
     answers: BTreeMap<(String, String), Option<ExecOutput>>,
     files: BTreeMap<(String, String), String>,
     down: BTreeSet<String>,
+    hanging: bool,
     log: Vec<(String, String)>,
 }
 
@@ -52,6 +53,11 @@ impl FakeNodes {
         self.lock().files.remove(&(node.to_owned(), path.to_owned()));
     }
 
+    /// The machines cannot be listed any more: the question hangs.
+    pub(crate) fn hang_machines(&self) {
+        self.lock().hanging = true;
+    }
+
     /// A node whose machine is stopped: no command starts there.
     pub(crate) fn take_down(&self, node: &str) {
         let mut state = self.lock();
@@ -64,8 +70,14 @@ impl FakeNodes {
 
 impl NodeAccess for FakeNodes {
     fn machines(&self) -> BoxFuture<'_, Result<Vec<NodeMachine>, NodeError>> {
-        let machines = self.lock().machines.clone();
-        async { Ok(machines) }.boxed()
+        async {
+            let (machines, hanging) = {
+                let state = self.lock();
+                (state.machines.clone(), state.hanging)
+            };
+            if hanging { std::future::pending().await } else { Ok(machines) }
+        }
+        .boxed()
     }
 
     fn exec<'a>(&'a self, node: &'a str, argv: &'a [&'a str]) -> BoxFuture<'a, Result<ExecOutput, NodeError>> {

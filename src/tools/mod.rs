@@ -22,7 +22,7 @@ pub use download::{DownloadError, MAX_TEXT_BYTES, fetch_text, plain_client};
 pub use environment::{PASSED_VARIABLES, copy_docker_config, docker_config_dir};
 pub use error::{Attempt, ToolError};
 pub use locate::{Origin, Tool, ToolName, Tools};
-pub use process::{Ended, end_if_same, is_alive, start_ticks};
+pub use process::{Ended, end_if_same, is_alive, settle, start_ticks};
 pub use run::{Command, Exit, Output, RunError};
 pub use running::Running;
 

@@ -1,12 +1,15 @@
 //! Processes by id: who they are, whether they live, and how they are ended.
 
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 
 /// How long a process group may take to end after SIGTERM before it gets SIGKILL.
 pub(crate) const GRACE: Duration = Duration::from_secs(5);
+/// How often to look meanwhile whether it has.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Start time of a process in clock ticks since boot: field 22 of `/proc/PID/stat`. With the pid it names one process for good,
 /// because pids are used again. `None` where there is no such process, or no `/proc`.
@@ -23,6 +26,7 @@ pub fn is_alive(pid: u32, start_ticks: u64) -> bool {
 
 struct Stat {
     state: char,
+    group: u32,
     start: u64,
 }
 
@@ -35,9 +39,10 @@ fn parse_stat(text: &str) -> Option<Stat> {
     let (_, rest) = text.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace();
     let state = fields.next()?.chars().next()?;
-    // `state` is field 3, so field 22 is the nineteenth after it.
-    let start = fields.nth(18)?.parse().ok()?;
-    Some(Stat { state, start })
+    // `state` is field 3, so the process group, field 5, is the second after it, and field 22 the seventeenth after that.
+    let group = fields.nth(1)?.parse().ok()?;
+    let start = fields.nth(16)?.parse().ok()?;
+    Some(Stat { state, group, start })
 }
 
 /// A process group that we made, led by a child of ours.
@@ -65,14 +70,40 @@ impl Group {
     pub(crate) fn end_detached(self) {
         self.signal(Signal::TERM);
         let ended = std::thread::Builder::new().name("end-child".into()).spawn(move || {
-            // Nobody ever sends: this is a bounded wait.
+            // Nobody ever sends: each receive is a bounded wait.
             let (_keep, never) = mpsc::channel::<()>();
-            let _ = never.recv_timeout(GRACE);
+            for _ in 0..GRACE.as_millis() / LOOK_EVERY.as_millis() {
+                if self.gone() {
+                    return;
+                }
+                let _ = never.recv_timeout(LOOK_EVERY);
+            }
             self.signal(Signal::KILL);
         });
-        if ended.is_err() {
-            self.signal(Signal::KILL);
+        match ended {
+            Ok(thread) => ENDING.lock().unwrap_or_else(PoisonError::into_inner).push(thread),
+            Err(_) => self.signal(Signal::KILL),
         }
+    }
+
+    /// Whether nothing is left of the group but zombies, which nobody may reap any more. `false` where there is no `/proc` to tell.
+    fn gone(self) -> bool {
+        let Ok(processes) = std::fs::read_dir("/proc") else { return false };
+        let pids = processes.filter_map(|p| p.ok()?.file_name().to_str()?.parse::<u32>().ok());
+        !pids.filter_map(stat).any(|s| s.group == self.pid && !matches!(s.state, 'Z' | 'X'))
+    }
+}
+
+/// The threads that end children of dropped commands.
+static ENDING: Mutex<Vec<JoinHandle<()>>> = Mutex::new(Vec::new());
+
+/// Waits, for 5 seconds at most, until every child whose command was dropped has ended: for a process that is about to exit, since nobody
+/// would end a child that ignores SIGTERM after it.
+pub fn settle() {
+    let threads = std::mem::take(&mut *ENDING.lock().unwrap_or_else(PoisonError::into_inner));
+    for thread in threads {
+        // A thread that panicked has nothing more to do.
+        let _ = thread.join();
     }
 }
 

@@ -22,23 +22,28 @@ fn silence(world: &World) {
     world.api.always(&format!("GET {}", healthz(WORKER)), Reply::status(503, refused));
 }
 
-/// Everything that believes what the API says about pods of the worker.
-const ON_THE_WORKER: &[(&str, &str)] = &[
-    ("cluster.nodes.ready", "the kubelet of node istio-cluster-worker does not answer: HTTP 503"),
-    ("cluster.system.healthy", "the kubelet of node istio-cluster-worker does not answer"),
-    ("dashboard.deployments.available", "the status of the Deployments is out of date"),
-    ("dashboard.pods.running", "kubernetes-dashboard-b7ffbc8cb-zl8zg says Running, but the kubelet of node istio-cluster-worker"),
-    ("dashboard.service.answers", "kubernetes-dashboard-b7ffbc8cb-zl8zg cannot be reached"),
-    ("dashboard.login.accepted", "cannot be reached"),
-    ("dashboard.login.cluster-admin", "cannot be reached"),
-    ("dashboard.login.wrong-token-refused", "cannot be reached"),
-    ("dashboard.login.expired-token-refused", "cannot be reached"),
-    ("dashboard.login.without-session-refused", "cannot be reached"),
-    ("istioctl.version.after-install", "istiod-6c8f9d7b4-q5v8m cannot be reached"),
-    ("istio.istiod.ready", "istiod-6c8f9d7b4-q5v8m says Ready, but the kubelet"),
-    ("istio.cni.every-node", "node istio-cluster-worker has no ready pod of istio-cni-node"),
-    ("istio.ztunnel.every-node", "node istio-cluster-worker has no ready pod of ztunnel"),
-];
+/// Everything that asks the worker or believes what the API says about its pods fails when it is down, and what is named besides.
+macro_rules! worker_down {
+    ($($besides:expr),*) => {
+        &[
+            ("cluster.nodes.ready", "the kubelet of node istio-cluster-worker does not answer: "),
+            ("cluster.system.healthy", "the kubelet of node istio-cluster-worker does not answer"),
+            ("dashboard.deployments.available", "the status of the Deployments is out of date"),
+            ("dashboard.pods.running", "kubernetes-dashboard-b7ffbc8cb-zl8zg says Running, but the kubelet of node istio-cluster-worker"),
+            ("dashboard.service.answers", "kubernetes-dashboard-b7ffbc8cb-zl8zg cannot be reached"),
+            ("dashboard.login.accepted", "cannot be reached"),
+            ("dashboard.login.cluster-admin", "cannot be reached"),
+            ("dashboard.login.wrong-token-refused", "cannot be reached"),
+            ("dashboard.login.expired-token-refused", "cannot be reached"),
+            ("dashboard.login.without-session-refused", "cannot be reached"),
+            ("istioctl.version.after-install", "istiod-6c8f9d7b4-q5v8m cannot be reached"),
+            ("istio.istiod.ready", "istiod-6c8f9d7b4-q5v8m says Ready, but the kubelet"),
+            ("istio.cni.every-node", "node istio-cluster-worker has no ready pod of istio-cni-node"),
+            ("istio.ztunnel.every-node", "node istio-cluster-worker has no ready pod of ztunnel"),
+            $($besides),*
+        ]
+    };
+}
 
 #[tokio::test]
 async fn nodes_and_machines() {
@@ -58,7 +63,7 @@ async fn nodes_and_machines() {
             breaks: |w| w.api.edit(WORKER_NODE, |n| ready_condition(n)["status"] = "Unknown".into()),
             fails: &[("cluster.nodes.ready", "node istio-cluster-worker is not Ready")],
         },
-        Case { name: "a kubelet is silent", breaks: |w| silence(w), fails: ON_THE_WORKER },
+        Case { name: "a kubelet is silent", breaks: |w| silence(w), fails: worker_down![] },
         Case {
             name: "the question to a kubelet hangs",
             breaks: |w| w.api.always(&format!("GET {}", healthz(CONTROL_PLANE)), Reply::Hang),
@@ -74,20 +79,20 @@ async fn nodes_and_machines() {
         Case {
             name: "a container is missing in the inventory",
             breaks: |w| w.nodes.machines_mut(|m| m.retain(|m| m.name != WORKER)),
-            fails: &[("cluster.kind.nodes", "node istio-cluster-worker has no container")],
+            fails: worker_down![("cluster.kind.nodes", "node istio-cluster-worker has no container")],
         },
         Case {
             name: "there is no container at all",
             breaks: |w| w.nodes.machines_mut(Vec::clear),
-            fails: &[
+            fails: worker_down![
                 ("cluster.kind.named", "there is no cluster called istio-cluster"),
-                ("cluster.kind.nodes", "node istio-cluster-control-plane has no container; node istio-cluster-worker has no container"),
+                ("cluster.kind.nodes", "node istio-cluster-control-plane has no container; node istio-cluster-worker has no container")
             ],
         },
         Case {
             name: "a container is stopped",
             breaks: |w| w.nodes.machines_mut(|m| "exited".clone_into(&mut m[1].state)),
-            fails: &[("cluster.kind.nodes", "node istio-cluster-worker: its container is exited")],
+            fails: worker_down![("cluster.kind.nodes", "node istio-cluster-worker: its container is exited")],
         },
         Case {
             name: "a container has another role",
@@ -252,12 +257,12 @@ async fn mirrors_and_proxy() {
         Case {
             name: "no command starts on one node",
             breaks: |w| w.nodes.take_down(WORKER),
-            fails: &[
+            fails: worker_down![
                 ("cluster.kind.nodes", "node istio-cluster-worker: its container is exited"),
                 ("cluster.mirror.config-path", "on node istio-cluster-worker"),
                 ("cluster.mirror.hosts-read", "on node istio-cluster-worker"),
                 ("cluster.proxy.every-node", "on node istio-cluster-worker"),
-                ("cluster.images.pulled", "on node istio-cluster-worker"),
+                ("cluster.images.pulled", "on node istio-cluster-worker")
             ],
         },
     ])

@@ -141,6 +141,18 @@ async fn a_failed_question_for_the_nodes_is_asked_again() {
 }
 
 #[tokio::test]
+async fn a_node_that_is_down_is_one_problem_however_many_pods_it_has() {
+    let world = World::healthy();
+    for node in [CONTROL_PLANE, WORKER] {
+        world.api.always(&format!("GET {}", healthz(node)), Reply::Text(500, "down".to_owned()));
+    }
+    let environment = world.open().await;
+    let judged = drive(&world.clock, judge(&outcome("cluster.system.healthy"), &environment)).await;
+    let said = |node| reason(&judged.verdict).matches(&format!("kubelet of node {node} does not answer: HTTP 500 down")).count();
+    assert_eq!((said(CONTROL_PLANE), said(WORKER)), (1, 1));
+}
+
+#[tokio::test]
 async fn kubelets_are_asked_once_for_all_outcomes() {
     let world = World::healthy();
     judge_world(&world).await;
@@ -170,11 +182,25 @@ async fn a_stopped_machine_explains_more_than_its_silence() {
     let environment = world.open().await;
     let troubles = drive(&world.clock, environment.node_troubles()).await;
     assert_eq!(troubles, [format!("node {WORKER}: its container is exited")], "said once");
+    assert_eq!(world.api.count(&format!("GET {}", healthz(WORKER))), 0, "nobody asks a machine that is stopped");
+
+    let world = World::healthy();
     world.nodes.machines_mut(|m| m.retain(|m| m.name != WORKER));
+    let environment = world.open().await;
     assert_eq!(drive(&world.clock, environment.node_troubles()).await, [format!("node {WORKER} has no container")]);
     let judged = drive(&world.clock, judge(&outcome("dashboard.pods.running"), &environment)).await;
     let rules: Vec<&str> = judged.diagnoses.iter().map(|d| d.rule.as_str()).collect();
     assert_eq!(rules, ["node-missing", "node-silent"], "the cause comes before the symptom");
+}
+
+#[tokio::test]
+async fn machines_that_cannot_be_listed_hang_no_verdict() {
+    let world = World::healthy();
+    let environment = world.open().await;
+    world.nodes.hang_machines();
+    let judged = drive(&world.clock, judge(&outcome("cluster.nodes.ready"), &environment)).await;
+    assert_eq!(judged.verdict, Verdict::Passed, "the kubelets answer");
+    assert_eq!(world.clock.now(), Limit::EngineAnswer.base());
 }
 
 #[tokio::test]
@@ -188,8 +214,8 @@ async fn one_node_is_not_taken_for_another_whose_name_it_begins() {
     // The second worker has no machine at all; the first has one that runs, and a kubelet that does not answer.
     let environment = world.open().await;
     let troubles = drive(&world.clock, environment.node_troubles()).await;
-    assert_eq!(troubles[0], format!("node {second} has no container"));
-    assert!(troubles.len() == 2 && troubles[1].starts_with(&format!("the kubelet of node {WORKER} does not answer")), "{troubles:?}");
+    assert!(troubles[0].starts_with(&format!("the kubelet of node {WORKER} does not answer")), "{troubles:?}");
+    assert_eq!(troubles[1..], [format!("node {second} has no container")]);
 }
 
 #[tokio::test]

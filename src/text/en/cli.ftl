@@ -5,6 +5,7 @@ cli-hint = hint: { $hint }
 cli-warning = warning: { $text }
 cli-hint-recorded-spec = The recorded spec is of another version of meshproof; name the spec with --spec.
 cli-bad-timeout-scale = --timeout-scale must be between 0.01 and 100
+cli-unknown-backend = MESHPROOF_BACKEND is `{ $backend }`; there are auto and kind
 cli-no-junit = only run, up and verify have a JUnit report
 cli-nothing-to-remove = There is nothing to remove: no environment was made in { $dir }
 cli-down-interrupted = Interrupted; meshproof down removes the rest.

@@ -1,0 +1,77 @@
+//! `list`, `explain` and `--help`.
+
+use rstest::rstest;
+use serde_json::Value;
+
+use meshproof::{outcomes, stages};
+
+use super::machine::{Machine, snapshot};
+
+#[test]
+fn outcomes_are_listed_for_people() {
+    let said = Machine::new().run(&["list", "outcomes"]).code(0).without_progress();
+    snapshot("cli-list-outcomes", &said.stdout);
+    assert_eq!(Machine::new().run(&["list"]).stdout, said.stdout, "outcomes are what is listed by default");
+}
+
+#[test]
+fn stages_are_listed_for_people() {
+    let said = Machine::new().run(&["list", "stages"]).code(0).without_progress();
+    snapshot("cli-list-stages", &said.stdout);
+}
+
+#[rstest]
+#[case::outcomes("outcomes", outcomes::builtin().iter().map(|o| o.id.to_owned()).collect())]
+#[case::stages("stages", stages::builtin().iter().map(|s| s.id.to_owned()).collect())]
+#[case::profiles("profiles", meshproof::spec::PROFILES.iter().map(|p| p.name.to_owned()).collect())]
+fn everything_is_listed_in_both_forms(#[case] what: &str, #[case] names: Vec<String>) {
+    let machine = Machine::new();
+    let json = machine.run(&["list", what, "--format", "json"]).code(0).without_progress().json();
+    let name = |entry: &Value| entry.get("id").or(entry.get("name")).and_then(Value::as_str).map(str::to_owned);
+    let listed: Vec<String> = json.as_array().into_iter().flatten().filter_map(name).collect();
+    assert_eq!(listed, names);
+    let human = machine.run(&["list", what]).code(0).without_progress().stdout;
+    let listed: Vec<&str> = human.lines().filter_map(|l| l.split_whitespace().next()).collect();
+    assert_eq!(listed, names);
+    assert!(machine.is_untouched());
+}
+
+#[test]
+fn an_outcome_is_explained() {
+    let machine = Machine::new();
+    let said = machine.run(&["explain", "cluster.nodes.ready"]).code(0).without_progress();
+    snapshot("cli-explain-outcome", &said.stdout);
+    let json = machine.run(&["explain", "cluster.nodes.ready", "--format", "json"]).code(0).json();
+    assert_eq!(json["id"], "cluster.nodes.ready");
+    assert_eq!(json["section"], "2.1.1");
+    assert!(machine.is_untouched());
+}
+
+#[test]
+fn a_stage_is_explained_with_the_outcomes_that_need_it() {
+    let said = Machine::new().run(&["explain", "admin-user"]).code(0).without_progress();
+    assert!(said.stdout.contains("dashboard.login.accepted"), "{}", said.stdout);
+    assert!(!said.stdout.contains("cluster.kind.named"), "{}", said.stdout);
+}
+
+#[test]
+fn an_unknown_id_brings_the_nearest() {
+    let said = Machine::new().run(&["explain", "cluster.node.ready"]).code(2).without_result();
+    said.complains(&["no stage and no outcome `cluster.node.ready`", "hint: did you mean `cluster.nodes.ready`?"]);
+}
+
+#[rstest]
+#[case::all(&["--help"])]
+#[case::one(&["run", "--help"])]
+fn help_is_a_result(#[case] args: &[&str]) {
+    let machine = Machine::new();
+    let said = machine.run(args).code(0).without_progress();
+    assert!(said.stdout.contains("Usage: meshproof") && said.stdout.contains("--spec <FILE>"), "{}", said.stdout);
+    assert!(machine.is_untouched());
+}
+
+#[test]
+fn the_version_is_that_of_the_package() {
+    let said = Machine::new().run(&["--version"]).code(0).without_progress();
+    assert_eq!(said.stdout, concat!("meshproof ", env!("CARGO_PKG_VERSION"), "\n"));
+}

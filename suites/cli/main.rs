@@ -1,0 +1,22 @@
+//! What a person meets on the command line, without any real engine, cluster or network.
+//!
+//! - `spec_errors`: every mistake in a spec or an option ends with 2, names its place, and nothing was made
+//! - `catalogue`: `list`, `explain`, `--help`
+//! - `plan`: shows everything, changes nothing
+//! - `nothing_there`: the commands on an environment that does not exist
+//! - `preflight`: what is refused before anything is changed, with an engine that is not there or is a fake
+//! - `interrupt`: a signal in the middle of `kind create cluster`
+//!
+//! `machine` is the machine on which the binary runs: a private home and state directory, and a PATH with nothing on it. `engine` is the
+//! fake engine, `tools` are the fake programs.
+
+mod engine;
+mod machine;
+mod tools;
+
+mod catalogue;
+mod interrupt;
+mod nothing_there;
+mod plan;
+mod preflight;
+mod spec_errors;

@@ -1,0 +1,18 @@
+//! Guide 2.1.1, and the image pulls of 2.1.2: the cluster, its nodes, mirrors and proxy.
+
+mod common;
+
+use rstest::rstest;
+
+#[rstest]
+#[case::kind_named("cluster.kind.named")]
+#[case::kind_nodes("cluster.kind.nodes")]
+#[case::nodes_ready("cluster.nodes.ready")]
+#[case::system_healthy("cluster.system.healthy")]
+#[case::mirror_config_path("cluster.mirror.config-path")]
+#[case::mirror_hosts_read("cluster.mirror.hosts-read")]
+#[case::proxy_every_node("cluster.proxy.every-node")]
+#[case::images_pulled("cluster.images.pulled")]
+fn outcome(#[case] id: &str) {
+    common::prove(id);
+}
