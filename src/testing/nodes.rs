@@ -16,7 +16,26 @@ struct State {
     files: BTreeMap<(String, String), String>,
     down: BTreeSet<String>,
     hanging: bool,
-    log: Vec<(String, String)>,
+}
+
+impl State {
+    /// `None` where there is never an answer.
+    fn answer(&self, node: &str, argv: &[&str]) -> Result<Option<ExecOutput>, NodeError> {
+        let (name, command) = (node.to_owned(), argv.join(" "));
+        if self.down.contains(node) {
+            return Err(NodeError::Command { node: name, command, code: 409, output: "container is not running".to_owned() });
+        }
+        let says = |code, stdout: &str, stderr: String| Ok(Some(ExecOutput { code, stdout: stdout.to_owned(), stderr }));
+        if let ["cat", path] = argv {
+            let content = self.files.get(&(name, (*path).to_owned()));
+            return content
+                .map_or_else(|| says(1, "", format!("cat: {path}: No such file or directory")), |content| says(0, content, String::new()));
+        }
+        match self.answers.get(&(name, command.clone())) {
+            Some(answer) => Ok(answer.clone()),
+            None => says(127, "", format!("the test has no answer for `{command}`")),
+        }
+    }
 }
 
 /// The nodes of a cluster; clones are the same ones.
@@ -82,31 +101,7 @@ impl NodeAccess for FakeNodes {
 
     fn exec<'a>(&'a self, node: &'a str, argv: &'a [&'a str]) -> BoxFuture<'a, Result<ExecOutput, NodeError>> {
         async move {
-            let command = argv.join(" ");
-            let answer = {
-                let mut state = self.lock();
-                state.log.push((node.to_owned(), command.clone()));
-                if state.down.contains(node) {
-                    return Err(NodeError::Command {
-                        node: node.to_owned(),
-                        command,
-                        code: 409,
-                        output: "container is not running".into(),
-                    });
-                }
-                match argv {
-                    ["cat", path] => match state.files.get(&(node.to_owned(), (*path).to_owned())) {
-                        Some(content) => Some(ExecOutput { code: 0, stdout: content.clone(), stderr: String::new() }),
-                        None => {
-                            let stderr = format!("cat: {path}: No such file or directory");
-                            Some(ExecOutput { code: 1, stdout: String::new(), stderr })
-                        }
-                    },
-                    _ => state.answers.get(&(node.to_owned(), command.clone())).cloned().unwrap_or_else(|| {
-                        Some(ExecOutput { code: 127, stdout: String::new(), stderr: format!("the test has no answer for `{command}`") })
-                    }),
-                }
-            };
+            let answer = self.lock().answer(node, argv)?;
             match answer {
                 Some(output) => Ok(output),
                 None => std::future::pending().await,

@@ -15,6 +15,9 @@ const NODES: &str = "/api/v1/nodes";
 const LIST: &str = "GET /api/v1/nodes";
 const WATCH: &str = "WATCH /api/v1/nodes";
 
+/// A time in seconds and what happens then.
+type Step<'a> = (f64, &'a dyn Fn(&ScriptedApi));
+
 fn seconds(n: f64) -> Duration {
     Duration::from_secs_f64(n)
 }
@@ -39,7 +42,7 @@ impl Fixture {
     }
 
     /// Waits for node `b` while the steps happen, each at its time; when it ended, and how.
-    async fn wait(&self, steps: &[(f64, &dyn Fn(&ScriptedApi))]) -> (Duration, Result<(), WaitError>) {
+    async fn wait(&self, steps: &[Step<'_>]) -> (Duration, Result<(), WaitError>) {
         let mut waiter = self.waiting.waiter();
         let nodes: Watched<Node> = waiter.watch(Api::all(self.api.client()), &ListParams::default());
         let there = || {
@@ -64,7 +67,7 @@ impl Fixture {
         self.api.asked(line).iter().map(|a| a.at).collect()
     }
 
-    async fn ready_at(&self, at: f64, steps: &[(f64, &dyn Fn(&ScriptedApi))]) {
+    async fn ready_at(&self, at: f64, steps: &[Step<'_>]) {
         let (ended, end) = self.wait(steps).await;
         assert_eq!(end, Ok(()));
         assert_eq!(ended, seconds(at));

@@ -36,7 +36,7 @@ async fn workloads() {
         Case {
             name: "a pod cannot pull its image",
             breaks: |w| {
-                w.api.edit(POD, |p| guide::waits(p, "ImagePullBackOff", "Back-off pulling image \"kubernetesui/dashboard:v2.7.0\""))
+                w.api.edit(POD, |p| guide::waits(p, "ImagePullBackOff", "Back-off pulling image \"kubernetesui/dashboard:v2.7.0\""));
             },
             fails: &[(
                 "dashboard.pods.running",
@@ -134,7 +134,7 @@ async fn the_admin_user() {
         Case {
             name: "the API server refuses the review",
             breaks: |w| {
-                w.api.always("POST /apis/authorization.k8s.io/v1/subjectaccessreviews", Reply::status(500, "etcdserver: timed out"))
+                w.api.always("POST /apis/authorization.k8s.io/v1/subjectaccessreviews", Reply::status(500, "etcdserver: timed out"));
             },
             fails: &[("dashboard.admin-user.bound", "cannot review the account's access: etcdserver: timed out (HTTP 500)")],
         },

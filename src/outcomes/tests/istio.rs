@@ -88,7 +88,7 @@ async fn node_agents() {
             name: "the ztunnel can run nowhere",
             breaks: |w| {
                 w.api.edit(&format!("{APPS}/daemonsets/ztunnel"), |s| {
-                    s["spec"]["template"]["spec"]["nodeSelector"] = json!({"no": "where"})
+                    s["spec"]["template"]["spec"]["nodeSelector"] = json!({"no": "where"});
                 });
                 w.api.remove(ZTUNNEL);
                 w.api.remove(&format!("{PODS}/ztunnel-5m7cj"));
