@@ -9,15 +9,18 @@ pub fn chain(error: &(dyn Error + 'static)) -> Vec<String> {
     let mut messages: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(e) = next {
-        let message = match e.downcast_ref::<kube::Error>() {
-            // Its own text prints the whole Status twice.
-            Some(kube::Error::Api(status)) => format!("{} (HTTP {})", status.message, status.code),
-            _ => e.to_string(),
+        // A boxed source shows itself as the box.
+        let kube = e.downcast_ref::<kube::Error>().or_else(|| e.downcast_ref::<Box<kube::Error>>().map(AsRef::as_ref));
+        let status = match kube {
+            Some(kube::Error::Api(status)) => Some(status),
+            _ => None,
         };
+        // Its own text prints the whole Status twice.
+        let message = status.map_or_else(|| e.to_string(), |s| format!("{} (HTTP {})", s.message, s.code));
         if !message.is_empty() && !messages.iter().any(|m| m.contains(&message)) {
             messages.push(message);
         }
-        next = if matches!(e.downcast_ref(), Some(kube::Error::Api(_))) { None } else { e.source() };
+        next = if status.is_some() { None } else { e.source() };
     }
     messages
 }
@@ -39,6 +42,14 @@ mod tests {
     #[derive(Debug, thiserror::Error)]
     #[error("outermost")]
     struct Clean(#[source] Doubled);
+
+    #[test]
+    fn a_refusal_of_the_api_server_is_one_sentence_boxed_or_not() {
+        let refused = || kube::Error::Api(kube::core::Status::failure("pods is forbidden", "Forbidden").with_code(403).boxed());
+        assert_eq!(chain(&refused()), ["pods is forbidden (HTTP 403)"]);
+        let boxed = crate::stages::StageError::kube("list the pods")(refused());
+        assert_eq!(chain(&boxed), ["cannot list the pods", "pods is forbidden (HTTP 403)"]);
+    }
 
     #[test]
     fn a_source_that_its_parent_repeats_is_said_once() {

@@ -24,6 +24,8 @@ pub mod report;
 pub mod session;
 pub mod spec;
 pub mod stages;
+#[cfg(test)]
+mod testing;
 pub mod text;
 pub mod tools;
 pub mod wait;

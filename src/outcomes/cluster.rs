@@ -154,7 +154,8 @@ fn system_healthy<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
                 look.require(pods.iter().any(|p| p.name_any() == name), || format!("kube-system has no pod {name}"));
             }
         }
-        look.problems.dedup();
+        let mut said = BTreeSet::new();
+        look.problems.retain(|p| said.insert(p.clone()));
         Ok(())
     })
 }

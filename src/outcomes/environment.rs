@@ -168,30 +168,36 @@ impl Environment {
     /// The kubelets that do not answer, by node, with what was seen. Asked once: a node that is gone is still `Ready` in the API for the
     /// better part of a minute, and its pods `Running` for longer, so what the API says about them is only believed with this.
     pub async fn silent_kubelets(&self) -> &BTreeMap<String, Option<String>> {
-        self.kubelets
-            .get_or_init(|| async {
-                let Ok(names) = self.node_names().await else { return BTreeMap::new() };
-                let stopped = self.stopped_machines().await;
-                let stopped = &stopped;
-                let ask = |name: String| async move {
-                    // Nobody answers from a machine that is not there, and to find that out over the network takes its time.
-                    if let Some(why) = stopped.get(&name) {
-                        return (name, Some(why.clone()));
-                    }
-                    let path = format!("/api/v1/nodes/{name}/proxy/healthz");
-                    let answer =
-                        self.waiting.within("the kubelet answers", Limit::KubeletAnswer, self.request(Method::GET, &path, &[], None)).await;
-                    let silent = match answer {
-                        Ok(Ok(answer)) if answer.status.is_success() => None,
-                        Ok(Ok(answer)) => Some(answer.brief()),
-                        Ok(Err(e)) => Some(crate::error::one_line(&e)),
-                        Err(e) => Some(e.to_string()),
-                    };
-                    (name, silent)
-                };
-                join_all(names.into_iter().map(ask)).await.into_iter().collect()
-            })
-            .await
+        static UNKNOWN: BTreeMap<String, Option<String>> = BTreeMap::new();
+        let ask = |name: String, stopped: Option<String>| async move {
+            // Nobody answers from a machine that is not there, and to find that out over the network takes its time.
+            if stopped.is_some() {
+                return (name, stopped);
+            }
+            let path = format!("/api/v1/nodes/{name}/proxy/healthz");
+            let answer =
+                self.waiting.within("the kubelet answers", Limit::KubeletAnswer, self.request(Method::GET, &path, &[], None)).await;
+            let silent = match answer {
+                Ok(Ok(answer)) if answer.status.is_success() => None,
+                Ok(Ok(answer)) => Some(answer.brief()),
+                Ok(Err(e)) => Some(crate::error::one_line(&e)),
+                Err(e) => Some(e.to_string()),
+            };
+            (name, silent)
+        };
+        let ask_all = || async {
+            // Nobody else bounds this one: it is asked after a check was cut off as well.
+            let names = self.waiting.within("the nodes are listed", Limit::KubeletAnswer, self.node_names()).await;
+            let names = names.map_err(Stop::Wait).flatten()?;
+            let mut stopped = self.stopped_machines().await;
+            let answers = names.into_iter().map(|name| {
+                let why = stopped.remove(&name);
+                ask(name, why)
+            });
+            Ok::<_, Stop>(join_all(answers).await.into_iter().collect())
+        };
+        // A list that failed is made again: to know no node is not to know that every kubelet answers.
+        self.kubelets.get_or_try_init(ask_all).await.unwrap_or(&UNKNOWN)
     }
 
     /// Why what the API says about a pod on this node is not to be believed, or `None`.
@@ -222,7 +228,8 @@ impl Environment {
         if self.missing(&Capability::NODE_INVENTORY).is_some() {
             return BTreeMap::new();
         }
-        let Ok(machines) = self.cluster.nodes.machines().await else { return BTreeMap::new() };
+        let listed = self.waiting.within("the machines are listed", Limit::EngineAnswer, self.cluster.nodes.machines()).await;
+        let Ok(Ok(machines)) = listed else { return BTreeMap::new() };
         let trouble = |node: String| {
             let why = match machines.iter().find(|m| m.name == node) {
                 None => format!("node {node} has no container"),

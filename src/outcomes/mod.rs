@@ -133,6 +133,14 @@ pub fn builtin() -> Vec<Outcome> {
 
 #[cfg(test)]
 mod tests {
+    mod cases;
+    mod cluster;
+    mod dashboard;
+    mod gateway_api;
+    mod istio;
+    mod judge;
+    mod login;
+
     use std::collections::BTreeSet;
 
     use super::*;

@@ -130,3 +130,6 @@ pub fn builtin() -> Vec<Stage> {
         stage("gateway-api", &["nodes"], gateway_api::GatewayApi),
     ]
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ mod running;
 mod version;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use archive::ArchiveError;
 pub use download::{DownloadError, MAX_TEXT_BYTES, fetch_text, plain_client};

@@ -148,6 +148,10 @@ impl Waiting {
                 return end;
             }
             self.clock.sleep_until((self.clock.now() + interval).min(log.deadline)).await;
+            // An attempt without any time left would only hide what was seen last.
+            if self.clock.now() >= log.deadline {
+                return Err(log.timed_out());
+            }
         }
     }
 
@@ -241,3 +245,6 @@ impl<'a> Log<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

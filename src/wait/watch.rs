@@ -195,3 +195,7 @@ where
         more = events => more,
     }
 }
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;
