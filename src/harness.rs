@@ -36,6 +36,8 @@ impl HarnessError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Stage(e) => e.hint(),
+            Self::Session(SessionError::NotOurs { .. }) => Some(text::current().get("hint-not-ours")),
+            Self::Session(SessionError::Damaged { .. } | SessionError::Version { .. }) => Some(text::current().get("hint-damaged")),
             _ => None,
         }
     }
@@ -112,6 +114,28 @@ pub fn tool_cache(var: impl Fn(&str) -> Option<String>) -> PathBuf {
     base.join("meshproof").join("tools")
 }
 
+/// What a run is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To make the environment what the spec asks for; the spec becomes that of the session.
+    Provision,
+    /// To look at the environment.
+    Judge,
+    /// To remove it.
+    Remove,
+}
+
+/// Refuses to work on a session whose cluster is another than the spec's.
+fn same_cluster(session: &Session, spec: &Spec) -> Result<(), HarnessError> {
+    match session.load()?.and_then(|s| s.cluster) {
+        Some(cluster) if cluster.name != spec.cluster.name => {
+            let args = [("has", cluster.name), ("wanted", spec.cluster.name.clone())];
+            Err(StageError::refused("other-spec", args).into())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A run that has begun: it holds the session's lock and a journal.
 #[derive(Debug)]
 pub struct Harness {
@@ -134,25 +158,25 @@ impl Harness {
     pub async fn begin(
         settings: Settings,
         command: &'static str,
+        purpose: Purpose,
         listener: impl Fn(&Record) + Send + Sync + 'static,
     ) -> Result<Self, HarnessError> {
         let Settings { spec, session, provider, waiting, cache } = settings;
-        let known = session.load()?;
-        if let Some(cluster) = known.as_ref().and_then(|s| s.cluster.as_ref())
-            && cluster.name != spec.cluster.name
-        {
-            let args = [("has", cluster.name.clone()), ("wanted", spec.cluster.name.clone())];
-            return Err(StageError::refused("other-spec", args).into());
-        }
-        // Making the directory is what the lock file needs; everything else waits for the lock.
-        session.write("README", "The state of a meshproof environment. `meshproof down` removes it.\n")?;
+        // Once before anything is written, and again when nobody else can be at work.
+        session.check_ours()?;
+        same_cluster(&session, &spec)?;
+        session.prepare()?;
         let lock = SessionLock::take(session.dir(), &waiting).await.map_err(SessionError::Lock)?;
-        let document = to_document(&spec);
+        same_cluster(&session, &spec)?;
         let (state, orphan) = match session.load()? {
-            None => (session.begin(provider.name(), document), None),
-            Some(state) => {
+            None => (session.begin(provider.name(), to_document(&spec)), None),
+            Some(mut state) => {
                 let orphan = (state.phase == Phase::Provisioning).then(|| (state.owner.clone(), state.last_run.clone()));
-                (State { spec: document, phase: Phase::Provisioning, owner: Owner::me(), ..state }, orphan)
+                if purpose == Purpose::Provision {
+                    state.spec = to_document(&spec);
+                }
+                // Whoever works on the session may start children, which a later run must find if this one is killed.
+                (State { phase: Phase::Provisioning, owner: Owner::me(), ..state }, orphan)
             }
         };
         let run = run_id();
@@ -218,10 +242,19 @@ impl Harness {
     /// # Errors
     /// When there is no environment.
     pub async fn verify(&self) -> Result<u8, HarnessError> {
-        let environment = Environment::open(Arc::clone(&self.context)).await?;
         self.announce(false, true);
-        self.judge(&environment, &BTreeMap::new()).await;
-        Ok(self.finish())
+        match Environment::open(Arc::clone(&self.context)).await {
+            Ok(environment) => {
+                self.judge(&environment, &BTreeMap::new()).await;
+                Ok(self.finish())
+            }
+            Err(e) => {
+                self.context.journal.write(Event::Warning { message: crate::error::one_line(&e) });
+                block_all(&self.outcomes, &BTreeMap::new(), "environment", &self.context.journal);
+                self.end(3);
+                Err(e.into())
+            }
+        }
     }
 
     async fn judge(&self, environment: &Environment, ended: &BTreeMap<&'static str, StageOutcome>) {
@@ -242,8 +275,13 @@ impl Harness {
                 let names: Vec<String> = nodes.iter().map(kube::ResourceExt::name_any).collect();
                 context.journal.write(Event::Fact { name: "nodes".into(), value: names.join(", ") });
             }
-            for (component, image) in stand_ins(environment).await {
+            let (found, unknown) = stand_ins(environment).await;
+            for (component, image) in found {
                 context.journal.write(Event::StandIn { component, image });
+            }
+            for image in unknown {
+                let message = text::current().with("warning-uninspected", &[("image", &image)]);
+                context.journal.write(Event::Warning { message });
             }
         };
         tokio::join!(describe, judge_all(&self.outcomes, environment, ended, &context.journal));
@@ -255,10 +293,19 @@ impl Harness {
     /// When the engine does not answer or something cannot be removed.
     pub async fn down(self) -> Result<Teardown, HarnessError> {
         let context = &self.context;
-        let mut done = context.provider.teardown(context).await?;
+        let mut done = match context.provider.teardown(context).await {
+            Ok(done) => done,
+            Err(e) => {
+                context.record(|state| state.phase = Phase::Kept)?;
+                return Err(e.into());
+            }
+        };
         if done.remains.is_empty() {
             let dir = context.session.dir().to_path_buf();
-            context.session.remove()?;
+            if !context.session.remove()? {
+                done.remains.push(text::current().with("remains-directory", &[("dir", &dir.display().to_string())]));
+                return Ok(done);
+            }
             // The directory that holds all state directories goes with the last of them.
             if let Some(parent) = dir.parent().filter(|p| p.file_name().is_some_and(|n| n == "meshproof")) {
                 let _ = std::fs::remove_dir(parent);

@@ -140,7 +140,7 @@ impl From<crate::harness::HarnessError> for Failure {
 
 impl From<crate::session::SessionError> for Failure {
     fn from(e: crate::session::SessionError) -> Self {
-        Self::new(3, &e, None)
+        crate::harness::HarnessError::from(e).into()
     }
 }
 
@@ -200,7 +200,9 @@ fn fail(failure: &Failure) -> ExitCode {
     let mut out = std::io::stderr().lock();
     let texts = text::current();
     // Nothing can be done when standard error is closed.
-    let _ = writeln!(out, "{}", texts.with("cli-error", &[("chain", &failure.chain.join(": "))]));
+    // A spec error repeats the value, and an URL may hold a password.
+    let chain = crate::journal::Redactor::default().text(&failure.chain.join(": "));
+    let _ = writeln!(out, "{}", texts.with("cli-error", &[("chain", &chain)]));
     if let Some(hint) = &failure.hint {
         let _ = writeln!(out, "{}", texts.with("cli-hint", &[("hint", hint)]));
     }

@@ -2,11 +2,11 @@
 
 use std::io::IsTerminal;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::progress::Progress;
 use super::{Failure, Format, Global, print, print_json, select};
-use crate::harness::Harness;
+use crate::harness::{Harness, Purpose};
 use crate::report::{Style, Summary, json, junit, terminal};
 use crate::text;
 
@@ -29,8 +29,16 @@ pub(super) async fn run(global: &Global, work: Work) -> Result<u8, Failure> {
             (settings, if work == Work::Run { "run" } else { "up" })
         }
     };
+    let purpose = if work == Work::Verify { Purpose::Judge } else { Purpose::Provision };
     let progress = Progress::new(global.verbose > 0, !global.no_color);
-    let harness = Harness::begin(settings, name, progress.listener()).await?;
+    let mut signals = Signals::catch()?;
+    let harness = tokio::select! {
+        harness = Harness::begin(settings, name, purpose, progress.listener()) => harness?,
+        () = signals.arrived() => {
+            tell(&text::current().get("cli-interrupted-early"));
+            return Ok(130);
+        }
+    };
     let ticking = progress.tick();
     let doing = async {
         match work {
@@ -41,11 +49,15 @@ pub(super) async fn run(global: &Global, work: Work) -> Result<u8, Failure> {
     };
     let ended = tokio::select! {
         code = doing => Some(code),
-        () = interrupted() => None,
+        () = signals.arrived() => None,
     };
     drop(ticking);
     progress.end();
     let code = if let Some(code) = ended {
+        // A `verify` that finds no environment has its report as well, for programs.
+        if code.is_err() && (global.format != Format::Human || global.junit.is_some()) {
+            report(global, &harness)?;
+        }
         code?
     } else {
         // Dropping the work has ended its external commands.
@@ -70,12 +82,14 @@ pub(super) async fn down(global: &Global) -> Result<u8, Failure> {
         tell(&texts.with("cli-nothing-to-remove", &[("dir", &session.dir().display().to_string())]));
         return Ok(0);
     };
-    let settings = select::settings(global, select::spec_of(global, &state)?, session)?;
+    // What was made is what is removed, whatever the options and files say now.
+    let settings = select::settings(global, select::recorded(&state)?, session)?;
     let progress = Progress::new(global.verbose > 0, false);
-    let harness = Harness::begin(settings, "down", progress.listener()).await?;
+    let mut signals = Signals::catch()?;
+    let work = async { Harness::begin(settings, "down", Purpose::Remove, progress.listener()).await?.down().await };
     let done = tokio::select! {
-        done = harness.down() => done?,
-        () = interrupted() => {
+        done = work => done?,
+        () = signals.arrived() => {
             tell(&texts.get("cli-down-interrupted"));
             return Ok(130);
         }
@@ -123,14 +137,23 @@ fn remains(harness: &Harness) {
     }
 }
 
-/// Resolves at the first interrupt or termination signal.
-async fn interrupted() {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// The signals that end a run in an orderly way: Ctrl-C, a polite kill, and a terminal that goes away.
+struct Signals([Signal; 3]);
+
+impl Signals {
+    /// From here on the signals no longer kill the process.
+    fn catch() -> Result<Self, Failure> {
+        Ok(Self([signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?]))
+    }
+
+    /// Resolves at the first of them.
+    async fn arrived(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
     }
 }
 

@@ -68,6 +68,11 @@ pub(super) fn spec_of(global: &Global, state: &State) -> Result<Spec, Failure> {
     if asked {
         return spec(global);
     }
+    recorded(state)
+}
+
+/// The spec that the environment was made from.
+pub(super) fn recorded(state: &State) -> Result<Spec, Failure> {
     serde_json::from_value(without_nulls(state.spec.clone()))
         .map_err(|e| Failure::new(3, &e, Some(text::current().get("cli-hint-recorded-spec"))))
 }

@@ -29,8 +29,13 @@ pub struct Kind {
 enum Found {
     /// Nothing.
     Nothing,
-    /// Node containers that are not provably this session's.
-    Foreign(String),
+    /// Node containers of which at least this one is not provably this session's.
+    Foreign {
+        /// Its name.
+        container: String,
+        /// Whether others among them are.
+        mixed: bool,
+    },
     /// This session's node containers.
     Ours(Vec<NodeContainer>),
 }
@@ -55,13 +60,15 @@ impl Kind {
         let nodes = self.engine().await?.nodes(name).await?;
         if let Some(first) = nodes.first() {
             let recorded = context.state().cluster.is_some_and(|c| c.name == *name);
-            // Docker Desktop shows a host path below a mount point of its virtual machine.
             let certs = context.session.certs_dir();
             let certs = certs.to_string_lossy();
-            let bound = |n: &NodeContainer| n.role == "external-load-balancer" || n.binds.values().any(|b| b.ends_with(certs.as_ref()));
+            // Docker Desktop shows a host path below a mount point of its virtual machine.
+            let ours = |bind: &String| bind.strip_prefix("/host_mnt").unwrap_or(bind) == certs;
+            let bound = |n: &NodeContainer| n.role == "external-load-balancer" || n.binds.values().any(ours);
             let foreign = nodes.iter().find(|n| !bound(n)).or((!recorded).then_some(first));
             if let Some(node) = foreign {
-                return Ok(Found::Foreign(node.name.clone()));
+                let mixed = nodes.iter().any(|n| n.binds.values().any(ours));
+                return Ok(Found::Foreign { container: node.name.clone(), mixed });
             }
             let volumes: Vec<String> = nodes.iter().flat_map(|n| n.volumes.iter().cloned()).collect();
             if volumes.iter().any(|v| !context.state().volumes.contains(v)) {
@@ -71,7 +78,7 @@ impl Kind {
         }
         for (node, _) in expected_nodes(&context.spec) {
             if self.engine().await?.container_exists(&node).await? {
-                return Ok(Found::Foreign(node));
+                return Ok(Found::Foreign { container: node, mixed: false });
             }
         }
         Ok(Found::Nothing)
@@ -86,7 +93,7 @@ impl Kind {
         let config = kind_config(&context.spec, &context.session.certs_dir());
         let recorded = context.state().cluster;
         match self.find(context).await? {
-            Found::Foreign(container) => return Err(refuse_foreign(context, container)),
+            Found::Foreign { container, .. } => return Err(refuse_foreign(context, container)),
             Found::Nothing => self.remove_volumes(context).await?,
             Found::Ours(nodes) => {
                 if recorded.as_ref().is_some_and(|c| c.phase == ClusterPhase::Made) {
@@ -129,7 +136,9 @@ impl Kind {
             Ok(()) if stopped.is_empty() => Ok(None),
             Ok(()) => Ok(Some(String::new())),
             // Node addresses may have changed with a restart of the engine; kind cannot always follow.
-            Err(StageError::Wait(e)) => Ok(Some(texts.with("warning-recreate-no-api", &[("seen", &e.last)]))),
+            Err(StageError::Wait(e)) if !stopped.is_empty() => Ok(Some(texts.with("warning-recreate-no-api", &[("seen", &e.last)]))),
+            // Every node has been running all along: slow or overloaded, perhaps, but not ours to throw away.
+            Err(StageError::Wait(e)) => Err(StageError::refused("api-silent", [("seen", e.last)])),
             Err(e) => Err(e),
         }
     }
@@ -207,6 +216,7 @@ impl Kind {
     /// kind removes the volumes of the nodes that it deletes; those of nodes that were gone already are left to us.
     async fn remove_volumes(&self, context: &Context) -> Result<(), StageError> {
         for volume in context.state().volumes {
+            // Gone or in use by a container that is not one of ours any more: nothing is left to do.
             self.engine().await?.remove_volume(&volume).await?;
         }
         context.record(|state| state.volumes.clear())?;
@@ -232,7 +242,7 @@ impl Kind {
         let engine = self.engine().await?.clone();
         match self.find(context).await? {
             Found::Ours(_) => {}
-            Found::Foreign(container) => return Err(refuse_foreign(context, container)),
+            Found::Foreign { container, .. } => return Err(refuse_foreign(context, container)),
             Found::Nothing => {
                 return Err(StageError::refused("no-environment", [("cluster", context.spec.cluster.name.clone())]));
             }
@@ -260,8 +270,9 @@ impl Kind {
         let Some(cluster) = context.state().cluster else { return Ok(done) };
         let named = format!("kind cluster {}", cluster.name);
         match self.find(context).await? {
-            Found::Nothing => self.remove_volumes(context).await?,
-            Found::Foreign(container) => {
+            // No node, or somebody removed ours and made their own of the same name: nothing of ours is left but perhaps volumes.
+            Found::Nothing | Found::Foreign { mixed: false, .. } => self.remove_volumes(context).await?,
+            Found::Foreign { container, .. } => {
                 let args = [("cluster", cluster.name.as_str()), ("container", container.as_str())];
                 done.remains.push(crate::text::current().with("remains-foreign", &args));
                 return Ok(done);
@@ -309,8 +320,11 @@ impl Provider for Kind {
     fn preflight<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<(), StageError>> {
         Box::pin(async move {
             let engine = self.engine().await?;
+            if !context.tools.has("docker") {
+                return Err(StageError::refused("docker-cli", []));
+            }
             super::kind_host::check(engine, context).await?;
-            if let Found::Foreign(container) = self.find(context).await? {
+            if let Found::Foreign { container, .. } = self.find(context).await? {
                 return Err(refuse_foreign(context, container));
             }
             if !engine.has_image(&context.spec.cluster.node_image).await? {

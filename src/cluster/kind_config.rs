@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::spec::catalog::DocumentedRole;
-use crate::spec::{HostCapability, MirrorSpec, Spec};
+use crate::spec::{HostCapability, MirrorHost, MirrorSpec, Spec};
 
 /// A registry name that can exist nowhere (RFC 6761); its `hosts.toml` points at an address of the node itself where nothing listens. A pull
 /// of it fails, and the error tells whether containerd read the file.
@@ -65,7 +65,14 @@ pub fn hosts_toml(mirror: &MirrorSpec) -> String {
     if let Some(server) = &mirror.server {
         let _ = writeln!(out, "server = {}", toml_string(server));
     }
-    for host in &mirror.hosts {
+    // containerd 1.x takes a file without any host table for damaged, so a server alone is also named as a host.
+    let only_server = mirror.server.iter().filter(|_| mirror.hosts.is_empty()).map(|url| MirrorHost {
+        url: url.clone(),
+        capabilities: vec![HostCapability::Pull, HostCapability::Resolve],
+        skip_verify: false,
+        override_path: false,
+    });
+    for host in mirror.hosts.iter().cloned().chain(only_server) {
         let capabilities: Vec<&str> = host
             .capabilities
             .iter()
@@ -89,7 +96,8 @@ pub fn hosts_toml(mirror: &MirrorSpec) -> String {
 /// Every `hosts.toml` of the spec and the canary's, by its path below `certs.d`.
 #[must_use]
 pub fn certs_files(spec: &Spec) -> Vec<(String, String)> {
-    let canary = (format!("{CANARY_REGISTRY}/hosts.toml"), format!("server = {}\n", toml_string(CANARY_SERVER)));
+    let canary = MirrorSpec { server: Some(CANARY_SERVER.to_owned()), hosts: Vec::new() };
+    let canary = (format!("{CANARY_REGISTRY}/hosts.toml"), hosts_toml(&canary));
     spec.mirrors.iter().map(|(name, mirror)| (format!("{}/hosts.toml", registry_dir(name)), hosts_toml(mirror))).chain([canary]).collect()
 }
 

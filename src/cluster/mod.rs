@@ -206,5 +206,8 @@ pub async fn client(path: &std::path::Path, context: &str) -> Result<kube::Clien
     // kube would take HTTP(S)_PROXY from the environment and know nothing of NO_PROXY.
     config.proxy_url = None;
     config.connect_timeout = Some(std::time::Duration::from_secs(5));
+    // No answer and no byte of one for this long: an API server that hangs must not hang us. Watches are made anew more often than this.
+    config.read_timeout = Some(std::time::Duration::from_secs(30));
+    config.write_timeout = Some(std::time::Duration::from_secs(30));
     kube::Client::try_from(config).map_err(|e| ClientError::Client { path: path.to_owned(), source: Box::new(e) })
 }

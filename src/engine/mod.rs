@@ -21,6 +21,9 @@ const CLUSTER_LABEL: &str = "io.x-k8s.kind.cluster";
 /// The role label of kind's node containers.
 const ROLE_LABEL: &str = "io.x-k8s.kind.role";
 
+/// An engine that does not begin to answer within this time does not answer at all.
+const REQUEST_LIMIT: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// Errors of the container engine.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -126,7 +129,7 @@ impl Engine {
         let unreachable = |source| EngineError::Unreachable { endpoint: format!("{} ({})", endpoint.url, endpoint.source), source };
         #[expect(clippy::disallowed_methods, reason = "this is the one place that speaks to the engine")]
         let docker = Docker::connect_with_host(&endpoint.url).map_err(unreachable)?;
-        let docker = docker.negotiate_version().await.map_err(unreachable)?;
+        let docker = docker.with_timeout(REQUEST_LIMIT).negotiate_version().await.map_err(unreachable)?;
         Ok(Self { docker, endpoint })
     }
 

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest};
-use bollard::query_parameters::InspectNetworkOptions;
+use bollard::query_parameters::{InspectNetworkOptions, ListContainersOptionsBuilder};
 use sha1::{Digest, Sha1};
 
 use super::{Engine, EngineError};
@@ -20,10 +20,6 @@ pub(super) const KIND_NETWORK: &str = "kind";
 pub struct NetworkState {
     /// Session id on its label, if it has one.
     pub session: Option<String>,
-    /// Number of attached containers.
-    pub containers: usize,
-    /// Subnets in CIDR form.
-    pub subnets: Vec<String>,
     /// Gateways: the addresses that the host has on the bridge.
     pub gateways: Vec<String>,
 }
@@ -44,8 +40,6 @@ impl Engine {
                 let config = network.ipam.and_then(|i| i.config).unwrap_or_default();
                 Ok(Some(NetworkState {
                     session: network.labels.unwrap_or_default().remove(NETWORK_LABEL),
-                    containers: network.containers.unwrap_or_default().len(),
-                    subnets: config.iter().filter_map(|c| c.subnet.clone()).collect(),
                     gateways: config.iter().filter_map(|c| c.gateway.clone()).collect(),
                 }))
             }
@@ -91,12 +85,21 @@ impl Engine {
     /// When a request fails.
     pub async fn remove_own_network(&self, session: &str) -> Result<bool, EngineError> {
         match self.kind_network().await? {
-            Some(network) if network.session.as_deref() == Some(session) && network.containers == 0 => {
+            // The network's own list leaves out stopped containers, which would never start again without it.
+            Some(network) if network.session.as_deref() == Some(session) && self.containers_on(KIND_NETWORK).await? == 0 => {
                 self.docker.remove_network(KIND_NETWORK).await.map_err(EngineError::request("remove network kind"))?;
                 Ok(true)
             }
             _ => Ok(false),
         }
+    }
+
+    /// How many containers belong to a network, also stopped ones.
+    async fn containers_on(&self, network: &str) -> Result<usize, EngineError> {
+        let filters = HashMap::from([("network", vec![network.to_owned()])]);
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let containers = self.docker.list_containers(Some(options)).await;
+        Ok(containers.map_err(EngineError::request("list the containers of a network"))?.len())
     }
 
     async fn default_bridge_mtu(&self) -> Option<String> {

@@ -10,6 +10,7 @@ use kube::core::{ApiResource, GroupVersionKind};
 
 use super::{Checked, Environment, Look, Outcome, Stop};
 use crate::spec::{Version, catalog};
+use crate::stages::{GATEWAY_API_MANIFEST, crds_of};
 use crate::wait::{Limit, Progress, conditions};
 
 const CRDS: &[&str] = &["gateway-api"];
@@ -38,14 +39,17 @@ async fn crds(env: &Environment) -> Result<Vec<Arc<CustomResourceDefinition>>, S
     Ok(list.items.into_iter().filter(|c| c.name_any().ends_with(GROUP_SUFFIX)).map(Arc::new).collect())
 }
 
-/// The CRDs that the bundle of the spec has.
+/// The CRDs that the bundle of the spec has: those of the version catalog, or of the manifest as applied where the catalog has no row.
 fn expected(env: &Environment) -> Result<Vec<String>, Stop> {
     let spec = &env.spec.gateway_api;
     let unknown =
         || Stop::Failed(format!("the version catalog does not know the CRDs of Gateway API {} {}", spec.version, spec.channel.as_str()));
     let version: Version = spec.version.parse().map_err(|_| unknown())?;
-    let names = catalog::gateway_api_crds(&version, spec.channel).ok_or_else(unknown)?;
-    Ok(names.iter().map(|n| (*n).to_owned()).collect())
+    if let Some(names) = catalog::gateway_api_crds(&version, spec.channel) {
+        return Ok(names.iter().map(|n| (*n).to_owned()).collect());
+    }
+    let kept = std::fs::read_to_string(env.context.session.manifest(GATEWAY_API_MANIFEST)).map_err(|_| unknown())?;
+    Ok(crds_of(&spec.manifest, &kept)?.into_iter().filter(|n| n.ends_with(GROUP_SUFFIX)).collect())
 }
 
 fn established<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {

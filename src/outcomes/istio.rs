@@ -100,7 +100,7 @@ fn istiod<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
         let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
         let pods = pods.list(&ListParams::default().labels("app=istiod")).await.map_err(Stop::kube("list the pods of istiod"))?;
         let mut ready = 0;
-        for pod in &pods {
+        for pod in pods.iter().filter(|p| !conditions::pod_ended(p)) {
             let line = conditions::pod_line(pod);
             check_image(env, look, pod, "pilot");
             if !look.require(conditions::pod_ready(pod), || format!("pod is not Ready: {line}")) {

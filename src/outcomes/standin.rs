@@ -1,6 +1,6 @@
 //! Images that only stand in for the real component say so in a label; a report names every one of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
@@ -13,27 +13,41 @@ use crate::cluster::Capability;
 /// The label of a stand-in, with the value `true`.
 pub(super) const LABEL: &str = "org.meshproof.standin";
 
-/// Component and image of every stand-in among the images that run, as the nodes' container runtimes know them.
-pub async fn stand_ins(env: &Environment) -> BTreeMap<String, String> {
+/// Component and image of every stand-in among the images that run, as the nodes' container runtimes know them; and the images whose labels
+/// could not be read.
+pub async fn stand_ins(env: &Environment) -> (BTreeMap<String, String>, Vec<String>) {
     if env.missing(&Capability::NODE_EXEC).is_some() {
-        return BTreeMap::new();
+        return (BTreeMap::new(), Vec::new());
     }
-    let mut images: BTreeSet<(String, String)> = BTreeSet::new();
+    // One node that has an image is enough to read its labels.
+    let mut images: BTreeMap<String, String> = BTreeMap::new();
+    let mut unknown = Vec::new();
     for namespace in [DASHBOARD_NAMESPACE, ISTIO_NAMESPACE] {
         let api: Api<Pod> = Api::namespaced(env.cluster.client.clone(), namespace);
-        let Ok(pods) = api.list(&ListParams::default()).await else { continue };
+        let Ok(pods) = api.list(&ListParams::default()).await else {
+            unknown.push(format!("{namespace}/*"));
+            continue;
+        };
         for spec in pods.items.into_iter().filter_map(|p| p.spec) {
             let Some(node) = spec.node_name else { continue };
             images.extend(spec.containers.into_iter().filter_map(|c| Some((c.image?, node.clone()))));
         }
     }
-    // One node that has an image is enough to read its labels.
-    let one_node: BTreeMap<String, String> = images.into_iter().collect();
     let ask = |(image, node): (String, String)| async move {
-        let output = env.cluster.nodes.run(&node, &["crictl", "inspecti", "-o", "json", &image]).await.ok()?;
-        is_stand_in(&output).then(|| (component(&image), image))
+        let output = env.cluster.nodes.run(&node, &["crictl", "inspecti", "-o", "json", &image]).await;
+        (image, output.ok().map(|o| is_stand_in(&o)))
     };
-    join_all(one_node.into_iter().map(ask)).await.into_iter().flatten().collect()
+    let mut found = BTreeMap::new();
+    for (image, stand_in) in join_all(images.into_iter().map(ask)).await {
+        match stand_in {
+            Some(true) => {
+                found.insert(component(&image), image);
+            }
+            Some(false) => {}
+            None => unknown.push(image),
+        }
+    }
+    (found, unknown)
 }
 
 /// Whether `crictl inspecti` shows the label. Its `info` is the image's configuration as the runtime has it.

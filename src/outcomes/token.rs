@@ -56,7 +56,7 @@ impl AdminToken {
         Secret::new(format!("{}{other}{}", &raw[..at], raw.get(at + 1..).unwrap_or_default()))
     }
 
-    /// A token signed with the cluster's own key that says the same but for its times: valid from an hour ago until `expires` seconds from
+    /// A token signed with the cluster's own key that says the same but for its times: valid from two hours ago until `expires` seconds from
     /// now, which may be negative. The API server refuses to make tokens that live under ten minutes, and nobody should wait for one.
     pub(super) async fn forged(&self, env: &Environment, expires: i64) -> Result<Secret, Stop> {
         let control_plane = expected_nodes(&env.spec).into_iter().find(|(_, role)| *role == "control-plane").map(|(name, _)| name);
@@ -72,8 +72,8 @@ impl AdminToken {
         .map_err(unusable)?;
         let now = Timestamp::now().as_second();
         let mut claims = self.claims.clone();
-        claims["iat"] = json!(now - 3600);
-        claims["nbf"] = json!(now - 3600);
+        claims["iat"] = json!(now - 7200);
+        claims["nbf"] = json!(now - 7200);
         claims["exp"] = json!(now + expires);
         let token = encode(&header, &claims, &key).map_err(unusable)?;
         env.context.journal.redactor().learn(&token);

@@ -37,10 +37,15 @@ impl SessionLock {
     pub async fn take(dir: &Path, waiting: &Waiting) -> Result<Self, LockError> {
         let path = dir.join("lock");
         let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        let file = open().map_err(|source| LockError::Open { path: path.clone(), source })?;
         let attempt = || async {
+            // Opened anew each time: the holder may be a `down`, which removes the file with everything else.
+            let file = match open() {
+                Ok(file) => file,
+                Err(e) => return Progress::Ready(Err(e)),
+            };
             match file.try_lock() {
-                Ok(()) => Progress::Ready(Ok(())),
+                Ok(()) if !is_at(&file, &path) => Progress::NotYet("the environment was just removed".to_owned()),
+                Ok(()) => Progress::Ready(Ok(file)),
                 Err(TryLockError::WouldBlock) => {
                     let holder = std::fs::read_to_string(&path).unwrap_or_default();
                     let holder = holder.trim();
@@ -50,12 +55,11 @@ impl SessionLock {
                 Err(TryLockError::Error(e)) => Progress::Ready(Err(e)),
             }
         };
-        waiting
+        let mut file = waiting
             .poll("the session's lock", Limit::SessionLock, Duration::from_millis(200), attempt)
             .await
             .map_err(LockError::Held)?
             .map_err(|source| LockError::Open { path: path.clone(), source })?;
-        let mut file = file;
         let mut note = || {
             file.set_len(0)?;
             file.seek(SeekFrom::Start(0))?;
@@ -63,6 +67,15 @@ impl SessionLock {
         };
         note().map_err(|source| LockError::Open { path, source })?;
         Ok(Self { _file: file })
+    }
+}
+
+/// Whether the open file is still the one that the path names.
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (file.metadata(), std::fs::metadata(path)) {
+        (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
+        _ => false,
     }
 }
 

@@ -7,7 +7,7 @@ mod lock;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,22 @@ pub enum SessionError {
         path: PathBuf,
         /// Why.
         source: serde_json::Error,
+    },
+    /// The directory holds something else.
+    #[error("{dir} is not empty and holds no environment of meshproof (it has `{entry}`)")]
+    NotOurs {
+        /// The directory.
+        dir: PathBuf,
+        /// One of the things in it.
+        entry: String,
+    },
+    /// `state.json` was written by another version.
+    #[error("{path} has version {version}; this meshproof reads {STATE_VERSION}")]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: u32,
     },
     /// Another process works on this environment.
     #[error("cannot lock the state directory")]
@@ -114,6 +130,9 @@ pub struct State {
     /// The last run.
     #[serde(default)]
     pub last_run: Option<String>,
+    /// Where the kept manifests came from, by name.
+    #[serde(default)]
+    pub manifests: BTreeMap<String, String>,
     /// What stages recorded while they provisioned, by name.
     #[serde(default)]
     pub transcripts: BTreeMap<String, Transcript>,
@@ -140,6 +159,10 @@ impl Owner {
 
 const STATE_VERSION: u32 = 1;
 
+/// Everything that meshproof keeps in a state directory, in the order in which it is removed.
+const ENTRIES: [&str; 9] =
+    ["certs.d", "docker-config", "home", "kind-config.yaml", "kubeconfig", "manifests", "runs", "state.json", "lock"];
+
 /// A state directory.
 #[derive(Debug, Clone)]
 pub struct Session {
@@ -164,7 +187,29 @@ impl Session {
                 .ok_or(SessionError::NoHome)?;
             base.join("meshproof").join(project_key(current))
         };
-        Ok(Self { dir })
+        // kind and the engine clean the paths of mounts; ours must compare equal to theirs.
+        Ok(Self { dir: clean(&dir) })
+    }
+
+    /// Refuses a directory that holds anything but an environment: it would be ours to remove later.
+    ///
+    /// # Errors
+    /// [`SessionError::NotOurs`], or when the directory cannot be read.
+    pub fn check_ours(&self) -> Result<(), SessionError> {
+        let entries = match std::fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(source) => return Err(SessionError::Read { path: self.dir.clone(), source }),
+        };
+        let names: Vec<String> = entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+        // A run that was killed before it wrote its state leaves only entries of ours.
+        let foreign = names.iter().find(|n| !ENTRIES.contains(&n.as_str()) && !n.starts_with(".tmp"));
+        match foreign {
+            Some(entry) if !names.iter().any(|n| n == "state.json") => {
+                Err(SessionError::NotOurs { dir: self.dir.clone(), entry: entry.clone() })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The directory.
@@ -209,6 +254,14 @@ impl Session {
         self.dir.join("runs").join(run).join("journal.jsonl")
     }
 
+    /// Makes the directory, which only its owner may enter.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn prepare(&self) -> Result<(), SessionError> {
+        make_private_dir(&self.dir).map_err(|source| SessionError::Write { path: self.dir.clone(), source })
+    }
+
     /// What is on the disk; `None` where no session was begun.
     ///
     /// # Errors
@@ -220,7 +273,11 @@ impl Session {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(SessionError::Read { path, source }),
         };
-        serde_json::from_slice(&bytes).map(Some).map_err(|source| SessionError::Damaged { path, source })
+        let state: State = serde_json::from_slice(&bytes).map_err(|source| SessionError::Damaged { path: path.clone(), source })?;
+        if state.version != STATE_VERSION {
+            return Err(SessionError::Version { path, version: state.version });
+        }
+        Ok(Some(state))
     }
 
     /// A fresh state for this directory.
@@ -238,6 +295,7 @@ impl Session {
             volumes: Vec::new(),
             network: false,
             last_run: None,
+            manifests: BTreeMap::new(),
             transcripts: BTreeMap::new(),
         }
     }
@@ -271,15 +329,21 @@ impl Session {
         write().map_err(|source| SessionError::Write { path: path.clone(), source })
     }
 
-    /// Removes the directory and everything in it.
+    /// Removes what meshproof keeps in the directory, and the directory itself if nothing else is in it. Says whether it is gone.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn remove(&self) -> Result<(), SessionError> {
-        match std::fs::remove_dir_all(&self.dir) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(SessionError::Write { path: self.dir.clone(), source: e }),
-            _ => Ok(()),
+    pub fn remove(&self) -> Result<bool, SessionError> {
+        // The state goes last but for the lock: until then a removal that was cut can be repeated.
+        for entry in ENTRIES {
+            let path = self.dir.join(entry);
+            let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+            match removed {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(SessionError::Write { path, source: e }),
+                _ => {}
+            }
         }
+        Ok(std::fs::remove_dir(&self.dir).is_ok() || !self.dir.exists())
     }
 }
 
@@ -290,6 +354,21 @@ fn make_private_dir(dir: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(dir)
+}
+
+/// A path without `.`, `..` and doubled separators, as `path.Clean` of Go makes it; links are left alone.
+fn clean(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                out.pop();
+            }
+            part => out.push(part),
+        }
+    }
+    out
 }
 
 /// A name and a hash of the project's directory.
@@ -361,8 +440,38 @@ mod tests {
         }
         std::fs::write(session.dir().join("state.json"), "{").unwrap();
         assert!(matches!(session.load(), Err(SessionError::Damaged { .. })));
-        session.remove().unwrap();
-        session.remove().unwrap();
+        assert!(session.remove().unwrap());
+        assert!(session.remove().unwrap());
         assert!(!session.dir().exists());
+    }
+
+    #[test]
+    fn what_is_not_ours_is_neither_taken_over_nor_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let session = Session { dir: dir.path().to_owned() };
+        session.check_ours().unwrap();
+        std::fs::write(dir.path().join("main.rs"), "fn main() {}").unwrap();
+        assert!(matches!(session.check_ours(), Err(SessionError::NotOurs { entry, .. }) if entry == "main.rs"));
+        session.save(&session.begin("kind", serde_json::json!({}))).unwrap();
+        session.check_ours().unwrap();
+        assert!(!session.remove().unwrap(), "the directory stays");
+        assert!(dir.path().join("main.rs").exists());
+        assert!(!dir.path().join("state.json").exists());
+    }
+
+    #[test]
+    fn paths_are_cleaned_as_the_engine_cleans_them() {
+        for (path, cleaned) in [("/w/./st", "/w/st"), ("/w/x/../st", "/w/st"), ("/w//st/", "/w/st"), ("/../st", "/st")] {
+            assert_eq!(clean(Path::new(path)), Path::new(cleaned), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_state_of_another_version_is_told_from_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let session = Session { dir: dir.path().to_owned() };
+        let state = State { version: 99, ..session.begin("kind", serde_json::json!({})) };
+        session.save(&state).unwrap();
+        assert!(matches!(session.load(), Err(SessionError::Version { version: 99, .. })));
     }
 }

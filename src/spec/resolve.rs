@@ -211,6 +211,15 @@ impl Check<'_> {
             &cluster.name,
             "longer than 50 characters, which host names do not bear",
         )?;
+        // Far beyond what one machine carries, and far below what arithmetic or a plan of it would bear.
+        for (key, count, least, most) in [("controlPlanes", cluster.control_planes, 1, 9), ("workers", cluster.workers, 0, 100)] {
+            self.ensure(
+                (least..=most).contains(&count),
+                &["cluster", key],
+                &count.to_string(),
+                "kind on one machine bears 1 to 9 control planes and up to 100 workers",
+            )?;
+        }
         let plain = |text: &str| !text.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '"' | '\\'));
         self.ensure(plain(&cluster.node_image), &["cluster", "nodeImage"], &cluster.node_image, "not an image reference")?;
         let path_ok = cluster.config_path.starts_with('/') && plain(&cluster.config_path) && !cluster.config_path.contains(':');
@@ -225,6 +234,19 @@ impl Check<'_> {
                 self.url(&path.child("hosts").child(index).child("url"), &host.url)?;
             }
         }
+        for (index, entry) in spec.proxy.no_proxy.iter().enumerate() {
+            let path = KeyPath::of(&["proxy", "noProxy"]).child(index);
+            if entry.is_empty() || !plain(entry) || entry.contains(',') {
+                return Err(self.invalid(&path, entry, "not one host, domain or range of addresses"));
+            }
+        }
+        let user = &spec.dashboard.admin_user;
+        let user_ok = !user.is_empty()
+            && user.len() <= 253
+            && user.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.'))
+            && user.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && user.ends_with(|c: char| c.is_ascii_alphanumeric());
+        self.ensure(user_ok, &["dashboard", "adminUser"], user, "not a DNS subdomain name, as Kubernetes wants it (RFC 1123)")?;
         self.url(&KeyPath::of(&["proxy", "http"]), &spec.proxy.http)?;
         self.url(&KeyPath::of(&["proxy", "https"]), &spec.proxy.https)?;
         if let Some(proxy) = &spec.downloads.proxy {

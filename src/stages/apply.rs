@@ -6,18 +6,32 @@ use kube::api::{Api, DeleteParams, ListParams};
 use serde_json::Value;
 
 use super::{StageContext, StageError};
-use crate::tools::fetch_text;
+use crate::tools::{MAX_TEXT_BYTES, fetch_text};
 use crate::wait::terminal::pod_trouble;
 use crate::wait::{Limit, conditions};
 
-/// No manifest of this field is near this size.
-const LARGEST: u64 = 16 * 1024 * 1024;
-
-/// Fetches a manifest and keeps it in the state directory under `name`; its text.
+/// A manifest's text, kept in the state directory under `name`. One that was fetched from the same URL before is not fetched again: an
+/// environment that stands must not need the internet.
 pub(super) async fn fetch(context: &StageContext, name: &str, source: &str) -> Result<String, StageError> {
-    let text = fetch_text(source, &context.spec.downloads, LARGEST).await?;
+    let remote = source.contains("://");
+    if remote
+        && context.state().manifests.get(name).is_some_and(|kept| kept == source)
+        && let Ok(text) = std::fs::read_to_string(context.session.manifest(name))
+    {
+        return Ok(text);
+    }
+    let text = fetch_text(source, &context.spec.downloads, MAX_TEXT_BYTES).await?;
     context.session.write(&format!("manifests/{name}"), &text)?;
+    context.record(|state| {
+        state.manifests.insert(name.to_owned(), source.to_owned());
+    })?;
     Ok(text)
+}
+
+/// Whether every one of the things that `args` name exists; `kubectl get` says so.
+pub(super) async fn exist(context: &StageContext, args: &[&std::ffi::OsStr]) -> Result<bool, StageError> {
+    let command = context.kubectl().await?.args(["get", "-o", "name"]).args(args).timeout(context.waiting.limit(Limit::ShortCommand));
+    Ok(command.output(&context.journal).await?.success())
 }
 
 /// The objects of a manifest.
@@ -51,7 +65,7 @@ pub(super) async fn apply(context: &StageContext, name: &str, flags: &[&str]) ->
 pub(super) async fn pods_ready(client: &kube::Client, namespace: &str) -> Result<bool, StageError> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let list = pods.list(&ListParams::default()).await.map_err(StageError::kube(format!("list the pods of {namespace}")))?;
-    Ok(list.iter().all(conditions::pod_ready))
+    Ok(list.iter().filter(|p| !conditions::pod_ended(p)).all(conditions::pod_ready))
 }
 
 /// Deletes pods that are stuck, so that their controllers try afresh: after a failed pull the kubelet waits up to five minutes, and what it
@@ -62,7 +76,9 @@ pub(super) async fn restart_stuck_pods(context: &StageContext, namespace: &str) 
     let stuck: Vec<String> = list
         .items
         .iter()
-        .filter(|p| pod_trouble(p).is_some() && p.metadata.owner_references.as_ref().is_some_and(|o| !o.is_empty()))
+        .filter(|p| {
+            (pod_trouble(p).is_some() || conditions::pod_ended(p)) && p.metadata.owner_references.as_ref().is_some_and(|o| !o.is_empty())
+        })
         .map(kube::ResourceExt::name_any)
         .collect();
     let delete = |name: String| {

@@ -37,6 +37,7 @@ impl Action for MakeCluster {
         let content = kind_config(spec, "{state}/certs.d".as_ref());
         vec![
             PlanStep::File { path: config.to_owned(), on_nodes: false, content },
+            PlanStep::note("plan-network", &[]),
             PlanStep::command([
                 "kind",
                 "create",
@@ -81,7 +82,7 @@ impl Action for Nodes {
                     pending = true;
                     return Progress::NotYet(stale);
                 }
-                items.retain(|p| p.metadata.namespace.as_deref() == Some("kube-system"));
+                items.retain(|p| p.metadata.namespace.as_deref() == Some("kube-system") && !conditions::pod_ended(p));
                 let unready: Vec<String> = items.iter().filter(|p| !conditions::pod_ready(p)).map(|p| conditions::pod_line(p)).collect();
                 pending |= !unready.is_empty();
                 if unready.is_empty() && !items.is_empty() {

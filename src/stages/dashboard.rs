@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 
-use super::apply::{apply, fetch, objects, pods_ready, restart_stuck_pods};
+use super::apply::{apply, exist, fetch, objects, pods_ready, restart_stuck_pods};
 use super::{Action, Done, PlanStep, StageContext, StageError};
 use crate::outcomes::DASHBOARD_NAMESPACE as NAMESPACE;
 use crate::spec::Spec;
@@ -26,7 +26,11 @@ impl Action for Dashboard {
             let api: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
             let present =
                 api.list(&ListParams::default()).await.map_err(StageError::kube(format!("list the Deployments of {NAMESPACE}")))?;
-            if wanted.iter().all(|w| present.iter().any(|p| is_true(w, p))) && pods_ready(&client, NAMESPACE).await? {
+            let manifest = context.session.manifest(MANIFEST);
+            let whole = wanted.iter().all(|w| present.iter().any(|p| is_true(w, p)))
+                && pods_ready(&client, NAMESPACE).await?
+                && exist(context, &["-f".as_ref(), manifest.as_os_str()]).await?;
+            if whole {
                 return Ok(Done::Already);
             }
             apply(context, MANIFEST, &[]).await?;

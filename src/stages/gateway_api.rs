@@ -13,7 +13,8 @@ use crate::spec::Spec;
 use crate::text;
 use crate::wait::{Limit, conditions};
 
-const MANIFEST: &str = "gateway-api.yaml";
+/// Name of the kept manifest.
+pub(crate) const MANIFEST: &str = "gateway-api.yaml";
 
 pub(super) struct GatewayApi;
 
@@ -22,11 +23,7 @@ impl Action for GatewayApi {
         Box::pin(async move {
             let spec = &context.spec.gateway_api;
             let text = fetch(context, MANIFEST, &spec.manifest).await?;
-            let names: Vec<String> = objects(&spec.manifest, &text)?
-                .iter()
-                .filter(|o| o["kind"] == "CustomResourceDefinition")
-                .filter_map(|o| o["metadata"]["name"].as_str().map(str::to_owned))
-                .collect();
+            let names = crds_of(&spec.manifest, &text)?;
             let api: Api<CustomResourceDefinition> = Api::all(context.client().await?);
             let present = api.list(&ListParams::default()).await.map_err(StageError::kube("list the CRDs"))?;
             let ours: Vec<&CustomResourceDefinition> = present.iter().filter(|c| names.contains(&c.name_any())).collect();
@@ -59,6 +56,12 @@ impl Action for GatewayApi {
             PlanStep::command(["kubectl", "apply", "--server-side", "--force-conflicts", "-f", &spec.gateway_api.manifest]),
         ]
     }
+}
+
+/// Names of the CRDs of a manifest.
+pub(crate) fn crds_of(source: &str, text: &str) -> Result<Vec<String>, StageError> {
+    let crds = objects(source, text)?.into_iter().filter(|o| o["kind"] == "CustomResourceDefinition");
+    Ok(crds.filter_map(|o| o["metadata"]["name"].as_str().map(str::to_owned)).collect())
 }
 
 /// Bundle version and channel as a CRD's annotations tell them.

@@ -7,7 +7,7 @@ use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
 
-use super::apply::{pods_ready, restart_stuck_pods};
+use super::apply::{exist, pods_ready, restart_stuck_pods};
 use super::{Action, Done, PlanStep, StageContext, StageError};
 use crate::outcomes::ISTIO_NAMESPACE as NAMESPACE;
 use crate::spec::Spec;
@@ -19,6 +19,22 @@ use crate::wait::{Limit, Progress, Waiter, Watched, conditions};
 pub const VERSION_BEFORE: &str = "istioctl.version-before";
 /// Transcript of `istioctl install`.
 pub const INSTALL: &str = "istio.install";
+
+/// Parts of an installation that no workload's status tells of. Source: Istio `manifests/charts`, the same from 1.24 to 1.31.
+const PARTS: [&str; 12] = [
+    "--namespace",
+    NAMESPACE,
+    "service/istiod",
+    "configmap/istio",
+    "configmap/istio-sidecar-injector",
+    "serviceaccount/istiod",
+    "serviceaccount/istio-cni",
+    "serviceaccount/ztunnel",
+    "mutatingwebhookconfiguration/istio-sidecar-injector",
+    "validatingwebhookconfiguration/istio-validator-istio-system",
+    "crd/virtualservices.networking.istio.io",
+    "crd/authorizationpolicies.security.istio.io",
+];
 
 pub(super) struct Istio;
 
@@ -32,7 +48,10 @@ impl Action for Istio {
             let all = ListParams::default();
             let (found_deployments, found_sets) = tokio::try_join!(deployments.list(&all), sets.list(&all)).map_err(listed)?;
             let found = (arcs(found_deployments.items), arcs(found_sets.items));
-            if lacks(&context.spec, &found.0, &found.1).is_none() && pods_ready(&client, NAMESPACE).await? {
+            let whole = lacks(&context.spec, &found.0, &found.1).is_none()
+                && pods_ready(&client, NAMESPACE).await?
+                && exist(context, &PARTS.map(str::as_ref)).await?;
+            if whole {
                 return Ok(Done::Already);
             }
             if found.0.is_empty() && found.1.is_empty() {

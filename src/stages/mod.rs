@@ -21,7 +21,7 @@ pub(crate) use admin_user::binds;
 pub(crate) use context::bound_kubectl;
 pub use context::{Context, StageContext};
 pub use error::StageError;
-pub(crate) use gateway_api::bundle;
+pub(crate) use gateway_api::{MANIFEST as GATEWAY_API_MANIFEST, bundle, crds_of};
 pub use graph::{Plan, PlanError, StageOutcome, run};
 pub use istio::{INSTALL as ISTIO_INSTALL, VERSION_BEFORE as ISTIO_VERSION_BEFORE};
 

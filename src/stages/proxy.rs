@@ -17,7 +17,11 @@ impl Action for Proxy {
         Box::pin(async move {
             let cluster = context.cluster().await?;
             let nodes = expected_nodes(&context.spec);
-            let changed = try_join_all(nodes.iter().map(|(node, _)| one(context, cluster.nodes.as_ref(), node))).await?;
+            let changed = try_join_all(nodes.iter().map(|(node, _)| async move {
+                let what = format!("the proxy of {node} is as the spec asks");
+                context.waiting.within(&what, Limit::Outcome, one(context, cluster.nodes.as_ref(), node)).await?
+            }))
+            .await?;
             Ok(match (context.spec.proxy.enabled, changed.contains(&true)) {
                 (_, true) => Done::Provisioned,
                 (true, false) => Done::Already,
@@ -50,10 +54,11 @@ async fn one(context: &StageContext, nodes: &dyn NodeAccess, node: &str) -> Resu
         }
         nodes.write_file(node, DROP_IN_PATH, &wanted).await?;
     } else {
-        if present.code != 0 {
+        // A file that is gone may still be in force: containerd keeps its environment until it is restarted.
+        if present.code != 0 && !in_force(context, nodes, node).await? {
             return Ok(false);
         }
-        nodes.run(node, &["rm", DROP_IN_PATH]).await?;
+        nodes.run(node, &["rm", "-f", DROP_IN_PATH]).await?;
     }
     nodes.run(node, &["systemctl", "daemon-reload"]).await?;
     nodes.run(node, &["systemctl", "restart", "containerd"]).await?;

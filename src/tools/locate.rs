@@ -255,6 +255,12 @@ impl Tools {
         }
     }
 
+    /// Whether there is an executable of this name, which some other tool needs.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.search_dirs.iter().filter(|dir| dir.is_absolute()).any(|dir| is_executable(&dir.join(name)))
+    }
+
     /// Executables with one of the tool's names, in the order of the search directories, each file once.
     fn candidates(&self, name: ToolName, wanted: &str) -> Vec<PathBuf> {
         let names = [format!("{name}-{wanted}"), format!("{name}-v{wanted}"), name.to_string()];

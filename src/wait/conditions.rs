@@ -48,6 +48,12 @@ pub fn pod_ready(pod: &Pod) -> bool {
             .any(|c| c.type_ == "Ready" && c.status == "True")
 }
 
+/// Whether a pod has run to its end and its controller, if it has one, has replaced it: a completed job, an evicted pod.
+#[must_use]
+pub fn pod_ended(pod: &Pod) -> bool {
+    pod.status.as_ref().and_then(|s| s.phase.as_deref()).is_some_and(|phase| phase == "Succeeded" || phase == "Failed")
+}
+
 /// Why a pod's status is from before its node's machine was last started, or `None`: no container outlives its machine, so one that is said
 /// to run since an earlier time is a memory. `started` has the start of every machine by node.
 #[must_use]

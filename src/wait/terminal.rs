@@ -17,6 +17,8 @@ const UNRESOLVED_GRACE: Duration = Duration::from_secs(20);
 const UNSCHEDULABLE_GRACE: Duration = Duration::from_secs(30);
 /// From this many restarts on a crash is a loop, not a race with something that is starting.
 const CRASHES: i32 = 4;
+/// Restarts are counted over a pod's whole life, reboots of its node among them, so a loop must also last.
+const CRASH_GRACE: Duration = Duration::from_mins(1);
 
 /// What the answer of a registry means for the next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,7 +159,7 @@ fn container_trouble(place: &str, container: &ContainerStatus) -> Option<Trouble
                 format!("; it ended with code {} ({})", t.exit_code, t.reason.as_deref().unwrap_or("no reason"))
             });
             let status = format!("{head}: {} restarts{ended}", container.restart_count);
-            Some(Trouble { status, terminal_after: (container.restart_count >= CRASHES).then_some(Duration::ZERO) })
+            Some(Trouble { status, terminal_after: (container.restart_count >= CRASHES).then_some(CRASH_GRACE) })
         }
         "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => Some(Trouble { status, terminal_after: None }),
         _ => None,
@@ -224,7 +226,7 @@ mod tests {
     fn a_crash_becomes_terminal_when_it_is_a_loop() {
         assert_eq!(pod_trouble(&waiting("CrashLoopBackOff", "back-off", 3)).unwrap().terminal_after, None);
         let trouble = pod_trouble(&waiting("CrashLoopBackOff", "back-off", 4)).unwrap();
-        assert_eq!(trouble.terminal_after, Some(Duration::ZERO));
+        assert_eq!(trouble.terminal_after, Some(CRASH_GRACE));
         assert!(trouble.status.ends_with("4 restarts; it ended with code 2 (Error)"), "{}", trouble.status);
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use meshproof::cluster::Provider;
 use meshproof::cluster::kind::Kind;
 use meshproof::engine::endpoint;
-use meshproof::harness::{Harness, Settings};
+use meshproof::harness::{Harness, Purpose, Settings};
 use meshproof::journal::StageResult;
 use meshproof::outcomes::{Environment, Judged, Outcome, judge};
 use meshproof::report::progress::line;
@@ -64,7 +64,7 @@ impl Provided {
                 say(&line);
             }
         };
-        let harness = Harness::begin(settings, "suites", progress).await.map_err(|e| words(&e, e.hint().as_deref()))?;
+        let harness = Harness::begin(settings, "suites", Purpose::Provision, progress).await.map_err(|e| words(&e, e.hint().as_deref()))?;
         harness.up().await;
         let context = Arc::clone(&harness.context);
         // Judging needs no lock, and the next test process is waiting for it.

@@ -11,6 +11,7 @@ cli-nothing-to-remove = There is nothing to remove: no environment was made in {
 cli-down-interrupted = Interrupted; meshproof down removes the rest.
 cli-removed = removed: { $what }
 cli-remains = remains: { $what }
+cli-interrupted-early = Interrupted before anything was done.
 cli-interrupted-cluster = Interrupted. The cluster { $cluster } may exist, whole or in part; meshproof up goes on, meshproof down removes it. State: { $dir }
 cli-interrupted-nothing = Interrupted. No cluster was made; only { $dir } remains, which meshproof down removes.
 cli-plan-file = write { $path }:

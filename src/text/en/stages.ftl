@@ -12,6 +12,7 @@ stage-gateway-api = Gateway API CRDs
 
 plan-preflight = check the container engine, memory, inotify, cgroup version, the port of kubectl proxy, and that the cluster's name is free
 plan-tool = find { $tool } { $version } on PATH or in the tool cache, else download { $url } and check it against the published SHA-256
+plan-network = make the docker network kind as kind would, if it does not exist
 plan-nodes = wait until { $nodes } are Ready, and then every pod of kube-system
 plan-no-proxy = proxy.enabled is false: no drop-in is written (the guide's proxy would be { $http })
 plan-gateway-api = only if a CRD of the bundle is missing:
@@ -26,6 +27,7 @@ warning-other-bundle = Gateway API { $found } is installed and stays, since the 
 warning-kubernetes-outside-istio-range = Istio { $istio } supports Kubernetes { $oldest } to { $newest }; this environment has { $kubernetes }.
 warning-loopback-proxy = { $key } is { $url }: inside a node that address is the node itself.
 warning-istio-registry-not-mirrored = The images of Istio { $istio } come from { $registry }, for which no mirror is named.
+warning-uninspected = The labels of { $image } could not be read: whether it is a stand-in is not known.
 warning-journal-broken = The journal could not be written to the end: { $error }
 
 refusal-port-busy = 127.0.0.1:{ $port } is in use, and `kubectl proxy` would need it ({ $error })
@@ -34,12 +36,16 @@ refusal-cluster-taken = The name { $cluster } is taken: the container { $contain
     .hint = Choose another name with --set cluster.name=NAME. If the cluster is yours and no longer needed: kind delete cluster --name { $cluster }
 refusal-cluster-drift = The cluster { $cluster } was made from another kind configuration than the spec now asks for
     .hint = meshproof down removes it; the next up makes it anew.
+refusal-docker-cli = kind needs the `docker` command, and there is none on PATH
+    .hint = Install the Docker command line (the package docker-cli or docker.io).
 refusal-cgroup-v1 = Kubernetes { $kubernetes } does not run on a host with cgroup v1
     .hint = Use a host with cgroup v2, or a node image of Kubernetes 1.34 or older.
 refusal-memory = The container engine has { $has } MiB of memory; a node with Istio's control plane needs { $needs } MiB
     .hint = Give the engine more memory.
 refusal-inotify = fs.inotify.{ $name } is { $has }, which is too little for a kind cluster
     .hint = sysctl fs.inotify.{ $name }={ $needs }
+refusal-api-silent = The nodes run, but the API server does not answer ({ $seen })
+    .hint = Run it again when the machine is less busy. If the cluster is beyond repair: meshproof down, then up.
 refusal-no-environment = There is no environment here: no cluster { $cluster } of this session exists
     .hint = meshproof up makes one.
 refusal-no-session = There is no environment here: nothing was made in { $dir }
@@ -48,8 +54,11 @@ refusal-other-spec = The environment here is the cluster { $has }, but the spec 
     .hint = meshproof down removes the old one; or use another --state-dir.
 
 remains-foreign = kind cluster { $cluster }: its container { $container } was not made by this environment and is left alone
+remains-directory = { $dir }: it holds something that is not of meshproof
 remains-network = network kind: other containers are attached to it
 
+hint-not-ours = Name an empty or new directory with --state-dir or MESHPROOF_STATE.
+hint-damaged = Remove the directory by hand if nothing in it is needed; kind get clusters shows clusters that are left.
 hint-engine-unreachable = Start Docker, or set DOCKER_HOST to an engine that answers.
 hint-download = Behind a proxy: --set downloads.proxy=URL. Without internet: name a local file.
 
