@@ -132,6 +132,41 @@ fn no_kind_and_no_way_to_get_one() {
 }
 
 #[test]
+fn no_docker_command_for_kind() {
+    let (machine, engine) = with_engine(Vec::new());
+    tools::with_endless_kind(&machine);
+    std::fs::remove_file(machine.path("bin/docker")).expect("the fake is there");
+    let error = only_the_preflight_failed(&up(&machine, &ANY_PORT).json());
+    assert!(error.contains("kind needs the `docker` command"), "{error}");
+    only_asked(&engine);
+}
+
+#[test]
+fn a_directory_of_somebody_else_is_neither_used_nor_removed() {
+    let machine = Machine::new();
+    machine.file("main.rs", "fn main() {}");
+    for command in [&["up", "--state-dir", "."][..], &["run", "--state-dir", "../work"]] {
+        let said = machine.run(command).code(3).without_result();
+        said.complains(&["is not empty and holds no environment of meshproof", "main.rs", "hint: Name an empty or new directory"]);
+    }
+    machine.run(&["down", "--state-dir", "."]).code(0);
+    let left: Vec<_> = std::fs::read_dir(machine.path("work")).expect("it is there").map(|e| e.expect("an entry").file_name()).collect();
+    assert_eq!(left, ["main.rs"]);
+}
+
+#[test]
+fn down_heeds_what_was_made_and_not_what_the_spec_says_now() {
+    let (machine, engine) = with_engine(Vec::new());
+    tools::without_kind(&machine);
+    up(&machine, &[&ANY_PORT[..], &["--set", "tools.kind.url=http://127.0.0.1:1/kind"]].concat());
+    let machine = machine.with("MESHPROOF_SPEC", "/nonexistent/broken.yaml");
+    machine.run(&["up"]).code(2);
+    machine.run(&["down", "--set", "cluster.name=other"]).code(0);
+    assert!(!machine.state().exists());
+    only_asked(&engine);
+}
+
+#[test]
 fn a_kind_of_another_version_is_named() {
     let (machine, engine) = with_engine(Vec::new());
     tools::without_kind(&machine);

@@ -16,6 +16,11 @@ const SPEC: &str = "apiVersion: meshproof.dev/v1alpha1\nkind: Environment\nclust
 #[case::unknown_profile(&["plan", "--profile", "gide"], &["--profile: unknown profile `gide`", "did you mean `guide`?"])]
 #[case::unknown_set(&["plan", "--set", "cluster.wokers=2"], &["--set cluster.wokers=2:", "did you mean `workers`?"])]
 #[case::set_of_wrong_type(&["run", "--set", "cluster.workers=two"], &["--set cluster.workers=two:", "must be a whole number"])]
+#[case::too_many_workers(&["plan", "--set", "cluster.workers=4294967295"], &["cluster.workers", "4294967295", "up to 100 workers"])]
+#[case::no_control_plane(&["plan", "--set", "cluster.controlPlanes=0"], &["cluster.controlPlanes"])]
+#[case::no_user_name(&["plan", "--set", "dashboard.adminUser=a b"], &["dashboard.adminUser", "RFC 1123"])]
+#[case::quote_in_no_proxy(&["plan", "--set", "proxy.noProxy=['a\"b']"], &["proxy.noProxy.0", "not one host"])]
+#[case::unknown_scheme(&["plan", "--set", "proxy.http=socks5://u:secretpw@h:1"], &["proxy.http", "<redacted>@h:1"])]
 #[case::set_without_value(&["run", "--set", "cluster"], &["--set cluster:", "path=value"])]
 #[case::unknown_command(&["frobnicate"], &["unrecognized subcommand 'frobnicate'"])]
 #[case::unknown_flag(&["up", "--frobnicate"], &["unexpected argument '--frobnicate'"])]
@@ -30,7 +35,9 @@ fn is_refused(#[case] args: &[&str], #[case] words: &[&str]) {
     machine.file("wrong.yaml", SPEC);
     machine.file("type.yaml", "cluster:\n  workers: many\n");
     machine.file("broken.yaml", "cluster: [1,\n");
-    machine.run(args).code(2).complains(words).without_result();
+    let said = machine.run(args).code(2).without_result();
+    assert!(!said.stderr.contains("secretpw"), "{}", said.stderr);
+    said.complains(words);
     assert!(machine.is_untouched(), "a mistake must not make anything");
 }
 

@@ -2,8 +2,9 @@
 
 use super::machine::{Machine, script};
 
-/// Puts `kubectl` and `istioctl` on the PATH.
+/// Puts `docker`, which only has to be there for kind, `kubectl` and `istioctl` on the PATH.
 pub(crate) fn without_kind(machine: &Machine) {
+    script(&machine.path("bin/docker"), "#!/bin/sh\necho \"unexpected: $*\" >&2; exit 1\n");
     let kubectl = "#!/bin/sh\necho '{\"clientVersion\": {\"gitVersion\": \"v1.33.4\"}}'\n";
     script(&machine.path("bin/kubectl"), kubectl);
     script(&machine.path("bin/istioctl"), "#!/bin/sh\necho 'client version: 1.27.1'\n");
