@@ -39,18 +39,43 @@ finish() {
 }
 trap finish EXIT
 
+# all_but FILE PASSED UNSUPPORTED: a capability that is lost by accident must not pass for one that is absent
+all_but() {
+  tail -1 "$1" >&2
+  grep -q "^$2 passed, 0 failed, 0 blocked, 0 skipped, $3 unsupported" "$1" || die "not $2 passed and $3 unsupported: $(tail -1 "$1")"
+}
+
 say 'from nothing: run'
 expect 0 "$meshproof" run --junit "$work/junit.xml" >"$work/first.txt"
-tail -1 "$work/first.txt" >&2
+all_but "$work/first.txt" 31 1
+grep -q '(unsupported outcomes): node-proxy (1)' "$work/first.txt" || die 'another capability than node-proxy is missing'
 grep -q 'ztunnel: stand-in' "$work/first.txt" || die 'the stand-ins are not named'
 grep -q '<testsuites' "$work/junit.xml" || die 'there is no JUnit report'
 
 say 'again, with proxy variables that lead nowhere'
 HTTP_PROXY=http://127.0.0.1:1 HTTPS_PROXY=http://127.0.0.1:1 ALL_PROXY=http://127.0.0.1:1 expect 0 "$meshproof" run >"$work/second.txt"
-tail -1 "$work/second.txt" >&2
+all_but "$work/second.txt" 31 1
+
+say 'a proxy on every node, and without it again'
+# Nothing listens there: with the mirror in NO_PROXY no pull asks for it.
+proxy=$(docker network inspect kind -f '{{range .IPAM.Config}}{{.Gateway}} {{end}}' | tr ' ' '\n' | grep -m1 -F .)
+expect 0 "$meshproof" run --set proxy.enabled=true --set "proxy.http=http://$proxy:9" --set "proxy.https=http://$proxy:9" >"$work/proxy.txt"
+all_but "$work/proxy.txt" 32 0
+expect 0 "$meshproof" run >"$work/no-proxy.txt"
+all_but "$work/no-proxy.txt" 31 1
+! docker exec istio-cluster-worker test -e /etc/systemd/system/containerd.service.d/http-proxy.conf || die 'the drop-in is still there'
 
 say 'the suites'
 (cd "$root" && cargo test --test cluster --test dashboard --test istioctl --test istio --test gateway_api) >&2 || die 'a suite failed'
+
+say 'things that no workload shows are deleted'
+kubectl --kubeconfig "$MESHPROOF_STATE/kubeconfig" delete -n kubernetes-dashboard service/kubernetes-dashboard >/dev/null
+kubectl --kubeconfig "$MESHPROOF_STATE/kubeconfig" delete clusterrolebinding/admin-user crd/gateways.gateway.networking.k8s.io >/dev/null
+expect 1 "$meshproof" verify >"$work/deleted.txt"
+tail -1 "$work/deleted.txt" >&2
+expect 0 "$meshproof" run >"$work/undeleted.txt"
+all_but "$work/undeleted.txt" 31 1
+rm -rf "$HOME/.kube/cache" # of the kubectl above
 
 say 'a node is removed'
 docker rm -f istio-cluster-worker >/dev/null
@@ -64,12 +89,12 @@ jq -e '[.outcomes[] | select(.verdict == "failed") | .diagnoses[] | select(.caus
 say 'up repairs'
 expect 0 "$meshproof" up >/dev/null
 expect 0 "$meshproof" run >"$work/repaired.txt"
-tail -1 "$work/repaired.txt" >&2
+all_but "$work/repaired.txt" 31 1
 
 say 'a node is stopped, then its machine starts with an old status in the API'
 docker stop istio-cluster-worker >/dev/null
 expect 0 "$meshproof" run >"$work/restarted.txt"
-tail -1 "$work/restarted.txt" >&2
+all_but "$work/restarted.txt" 31 1
 
 say 'down leaves nothing'
 expect 0 "$meshproof" down >&2
@@ -81,9 +106,19 @@ docker create --name istio-cluster-worker registry:3 >/dev/null
 expect 3 "$meshproof" run >"$work/taken.txt"
 grep -q 'istio-cluster-worker was not made by this environment' "$work/taken.txt" || die 'the container is not named'
 expect 0 "$meshproof" down >&2
-docker rm istio-cluster-worker >/dev/null || die 'the container of others is gone'
+docker rm -v istio-cluster-worker >/dev/null || die 'the container of others is gone'
 
 say 'registries that fail'
 (cd "$root" && MESHPROOF_UPSTREAM_REGISTRY=$LAB_REGISTRY_LOCAL cargo test --test registry_faults -- --nocapture) >&2 || die 'the registry faults'
 [ "$before" = "$(others)" ] || { diff <(echo "$before") <(others) >&2; die 'something remains'; }
+
+say 'a network of our own, where there is none'
+docker network disconnect kind lab-registry
+docker network rm kind >/dev/null
+# Without its registry nothing can be pulled; the cluster and its network are made all the same.
+expect 3 "$meshproof" up >"$work/network.txt" 2>/dev/null
+grep -q 'no such host' "$work/network.txt" || die 'the reason of the failed pulls is not told'
+docker network inspect kind -f '{{index .Labels "dev.meshproof.session"}}' | grep -q . || die 'the network does not carry our label'
+expect 0 "$meshproof" down >&2
+! docker network inspect kind >/dev/null 2>&1 || die 'the network is still there'
 say "passed in $(($(date +%s) - start)) s"

@@ -79,10 +79,6 @@ pub struct Machine {
     pub cgroup: u8,
     /// Kernel release.
     pub kernel: String,
-    /// Operating system, for example `Docker Desktop`.
-    pub system: String,
-    /// Processor architecture in the kernel's words, for example `x86_64`.
-    pub architecture: String,
 }
 
 /// A node container of a kind cluster.
@@ -94,8 +90,6 @@ pub struct NodeContainer {
     pub role: String,
     /// State in the engine's words: `running`, `exited`, `paused`, ….
     pub state: String,
-    /// Image reference that it was made from.
-    pub image: String,
     /// Sources of its bind mounts on the engine's machine, by their place in the container.
     pub binds: HashMap<String, String>,
     /// Names of its volumes. kind gives each node an anonymous one for `/var`.
@@ -133,12 +127,6 @@ impl Engine {
         Ok(Self { docker, endpoint })
     }
 
-    /// Where this engine is; children get it as `DOCKER_HOST`.
-    #[must_use]
-    pub fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
-    }
-
     /// Whether the engine runs on this machine, so that its kernel's limits can be read here.
     #[must_use]
     pub fn is_local(&self) -> bool {
@@ -161,8 +149,6 @@ impl Engine {
                 _ => 0,
             },
             kernel: info.kernel_version.unwrap_or_default(),
-            system: info.operating_system.unwrap_or_default(),
-            architecture: info.architecture.unwrap_or_default(),
         })
     }
 
@@ -182,7 +168,6 @@ impl Engine {
                     name: c.names.unwrap_or_default().first().map(|n| n.trim_start_matches('/').to_owned()).unwrap_or_default(),
                     role: c.labels.unwrap_or_default().remove(ROLE_LABEL).unwrap_or_default(),
                     state: c.state.unwrap_or(ContainerSummaryStateEnum::EMPTY).to_string(),
-                    image: c.image.unwrap_or_default(),
                     binds,
                     volumes,
                 }

@@ -41,7 +41,6 @@ type Listener = Box<dyn Fn(&Record) + Send + Sync>;
 
 struct Inner {
     file: Option<File>,
-    path: Option<PathBuf>,
     seq: u64,
     records: Vec<Record>,
     /// The first write error. Provisioning goes on without a disk; the command says so at its end.
@@ -79,18 +78,18 @@ impl Journal {
             options.open(path)
         };
         let file = make().map_err(|source| JournalError::Create { path: path.to_owned(), source })?;
-        Ok(Self::with(Some(file), Some(path.to_owned())))
+        Ok(Self::with(Some(file)))
     }
 
     /// A journal that exists in memory only, for tests and for commands that record nothing.
     #[must_use]
     pub fn in_memory() -> Self {
-        Self::with(None, None)
+        Self::with(None)
     }
 
-    fn with(file: Option<File>, path: Option<PathBuf>) -> Self {
+    fn with(file: Option<File>) -> Self {
         Self {
-            inner: Arc::new(Mutex::new(Inner { file, path, seq: 0, records: Vec::new(), broken: None })),
+            inner: Arc::new(Mutex::new(Inner { file, seq: 0, records: Vec::new(), broken: None })),
             listener: Arc::new(None),
             redactor: Arc::new(Redactor::default()),
         }
@@ -107,12 +106,6 @@ impl Journal {
     #[must_use]
     pub fn redactor(&self) -> &Redactor {
         &self.redactor
-    }
-
-    /// Where the journal lies, unless it is in memory.
-    #[must_use]
-    pub fn path(&self) -> Option<PathBuf> {
-        self.lock().path.clone()
     }
 
     /// Appends a record, redacted, in one write so that a cut leaves whole lines but for the last.

@@ -91,25 +91,19 @@ pub async fn run(plan: &Plan, context: &Arc<Context>) -> BTreeMap<&'static str, 
     let mut waiting: Vec<&Stage> = plan.stages.iter().collect();
     let mut running = FuturesUnordered::new();
     loop {
-        // A stage may become blocked by one that was blocked in this very turn, so this goes on until nothing moves.
-        loop {
-            let before = waiting.len();
-            waiting.retain(|stage| {
-                if let Some(by) = stage.needs.iter().find_map(|n| ended.get(n)?.root(n)).map(str::to_owned) {
-                    finish(context, stage.id, Instant::now(), StageResult::Blocked { by: by.clone() });
-                    ended.insert(stage.id, StageOutcome::Blocked(by));
-                    return false;
-                }
-                let ready = stage.needs.iter().all(|n| matches!(ended.get(n), Some(StageOutcome::Done(_))));
-                if ready {
-                    running.push(one(stage, context));
-                }
-                !ready
-            });
-            if waiting.len() == before {
-                break;
+        // In plan order a stage comes after what it needs, so one pass also blocks what depends on a stage blocked in this very pass.
+        waiting.retain(|stage| {
+            if let Some(by) = stage.needs.iter().find_map(|n| ended.get(n)?.root(n)).map(str::to_owned) {
+                finish(context, stage.id, Instant::now(), StageResult::Blocked { by: by.clone() });
+                ended.insert(stage.id, StageOutcome::Blocked(by));
+                return false;
             }
-        }
+            let ready = stage.needs.iter().all(|n| matches!(ended.get(n), Some(StageOutcome::Done(_))));
+            if ready {
+                running.push(one(stage, context));
+            }
+            !ready
+        });
         match running.next().await {
             Some((id, outcome)) => ended.insert(id, outcome),
             None => return ended,
