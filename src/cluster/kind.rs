@@ -40,6 +40,16 @@ enum Found {
     Ours(Vec<NodeContainer>),
 }
 
+/// What became of a cluster that was made whole once.
+enum Repair {
+    /// There was nothing to do.
+    Whole,
+    /// It is whole again.
+    Healed,
+    /// It must be made anew, for this reason.
+    Remake(String),
+}
+
 impl Kind {
     /// The backend on an engine that is connected to when it is first needed.
     #[must_use]
@@ -102,9 +112,9 @@ impl Kind {
                         return Err(StageError::refused("cluster-drift", args));
                     }
                     match self.repair(context, &nodes).await? {
-                        None => return Ok(Made::Already),
-                        Some(reason) if reason.is_empty() => return Ok(Made::Now),
-                        Some(reason) => context.journal.write(Event::Warning { message: reason }),
+                        Repair::Whole => return Ok(Made::Already),
+                        Repair::Healed => return Ok(Made::Now),
+                        Repair::Remake(why) => context.journal.write(Event::Warning { message: why }),
                     }
                 }
                 self.delete(context).await?;
@@ -114,13 +124,13 @@ impl Kind {
         Ok(Made::Now)
     }
 
-    /// Heals a cluster that was made whole once. `None`: nothing to do. `Some("")`: healed. `Some(why)`: it must be made anew.
-    async fn repair(&self, context: &Context, nodes: &[NodeContainer]) -> Result<Option<String>, StageError> {
+    /// Heals a cluster that was made whole once, as far as that is possible.
+    async fn repair(&self, context: &Context, nodes: &[NodeContainer]) -> Result<Repair, StageError> {
         let texts = crate::text::current();
         let missing: Vec<String> =
             expected_nodes(&context.spec).into_iter().map(|(name, _)| name).filter(|n| !nodes.iter().any(|c| c.name == *n)).collect();
         if !missing.is_empty() {
-            return Ok(Some(texts.with("warning-recreate-missing-node", &[("nodes", &missing.join(", "))])));
+            return Ok(Repair::Remake(texts.with("warning-recreate-missing-node", &[("nodes", &missing.join(", "))])));
         }
         let engine = self.engine().await?;
         // Control planes first: a worker that starts alone finds nobody to join.
@@ -133,10 +143,12 @@ impl Kind {
             self.export_kubeconfig(context).await?;
         }
         match self.wait_for_api(context).await {
-            Ok(()) if stopped.is_empty() => Ok(None),
-            Ok(()) => Ok(Some(String::new())),
+            Ok(()) if stopped.is_empty() => Ok(Repair::Whole),
+            Ok(()) => Ok(Repair::Healed),
             // Node addresses may have changed with a restart of the engine; kind cannot always follow.
-            Err(StageError::Wait(e)) if !stopped.is_empty() => Ok(Some(texts.with("warning-recreate-no-api", &[("seen", &e.last)]))),
+            Err(StageError::Wait(e)) if !stopped.is_empty() => {
+                Ok(Repair::Remake(texts.with("warning-recreate-no-api", &[("seen", &e.last)])))
+            }
             // Every node has been running all along: slow or overloaded, perhaps, but not ours to throw away.
             Err(StageError::Wait(e)) => Err(StageError::refused("api-silent", [("seen", e.last)])),
             Err(e) => Err(e),
