@@ -116,8 +116,8 @@ say 'a network of our own, where there is none'
 docker network disconnect kind lab-registry
 docker network rm kind >/dev/null
 # Without its registry nothing can be pulled; the cluster and its network are made all the same.
-expect 3 "$meshproof" up >"$work/network.txt" 2>/dev/null
-grep -q 'no such host' "$work/network.txt" || die 'the reason of the failed pulls is not told'
+expect 3 "$meshproof" up --format json >"$work/network.json" 2>/dev/null
+grep -q "no such host" "$work/network.json" || die "the reason of the failed pulls is not told: $(jq -c .stages "$work/network.json")"
 docker network inspect kind -f '{{index .Labels "dev.meshproof.session"}}' | grep -q . || die 'the network does not carry our label'
 expect 0 "$meshproof" down >&2
 ! docker network inspect kind >/dev/null 2>&1 || die 'the network is still there'

@@ -192,7 +192,9 @@ impl Kind {
             .await;
         // Also of a failed creation: finding the nodes writes down their volumes.
         let found = self.find(context).await;
-        created?;
+        if let Err(source) = created {
+            return Err(StageError::Create { source, nodes: self.node_logs(context).await });
+        }
         found?;
         self.wait_for_api(context).await?;
         context.record(|state| {
@@ -201,6 +203,24 @@ impl Kind {
             }
         })?;
         Ok(())
+    }
+
+    /// What the nodes of a failed creation said, thanks to `--retain`: why systemd or the kubelet did not come up. As far as it can be had.
+    async fn node_logs(&self, context: &Context) -> Vec<String> {
+        const LINES: usize = 60;
+        let mut lines = Vec::new();
+        let Ok(engine) = self.engine().await else { return lines };
+        for node in engine.nodes(&context.spec.cluster.name).await.unwrap_or_default() {
+            let boot = engine.log_tail(&node.name, LINES);
+            lines.extend(
+                context.waiting.within("the node's log", Limit::EngineAnswer, boot).await.ok().and_then(Result::ok).unwrap_or_default(),
+            );
+            let tail = LINES.to_string();
+            let kubelet = ["journalctl", "--no-pager", "-o", "cat", "-u", "kubelet", "-n", &tail];
+            let said = context.waiting.within("the kubelet's log", Limit::NodeCommand, engine.exec(&node.name, &kubelet)).await;
+            lines.extend(said.ok().and_then(Result::ok).iter().flat_map(|o| o.stdout.lines().map(str::to_owned)));
+        }
+        lines
     }
 
     async fn export_kubeconfig(&self, context: &Context) -> Result<(), StageError> {

@@ -9,7 +9,7 @@ use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::exec::{CreateExecOptions, StartExecResults};
 use bollard::models::{ContainerSummaryStateEnum, MountPoint, SystemInfoCgroupVersionEnum};
-use bollard::query_parameters::{ListContainersOptionsBuilder, UploadToContainerOptionsBuilder};
+use bollard::query_parameters::{ListContainersOptionsBuilder, LogsOptionsBuilder, UploadToContainerOptionsBuilder};
 use futures::StreamExt;
 use jiff::Timestamp;
 
@@ -276,6 +276,21 @@ impl Engine {
             stdout: String::from_utf8_lossy(&stdout).into_owned(),
             stderr: String::from_utf8_lossy(&stderr).into_owned(),
         })
+    }
+
+    /// The last lines that a container wrote: for a node, what systemd said while it booted.
+    ///
+    /// # Errors
+    /// When the request fails.
+    pub async fn log_tail(&self, container: &str, lines: usize) -> Result<Vec<String>, EngineError> {
+        let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&lines.to_string()).build();
+        let mut stream = self.docker.logs(container, Some(options));
+        let mut text = Vec::new();
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(EngineError::request(format!("read the log of container {container}")))?;
+            text.extend_from_slice(&chunk.into_bytes());
+        }
+        Ok(String::from_utf8_lossy(&text).lines().map(|l| l.trim_end().to_owned()).collect())
     }
 
     /// Writes a file (0644) into a container; missing directories are made. The path must not lie on a tmpfs of the container.

@@ -35,6 +35,14 @@ pub enum StageError {
     /// A manifest is not to be had.
     #[error(transparent)]
     Download(#[from] DownloadError),
+    /// `kind create cluster` failed.
+    #[error("the cluster could not be created")]
+    Create {
+        /// Why, in kind's words.
+        source: RunError,
+        /// The last lines of the nodes' logs, which kind does not repeat.
+        nodes: Vec<String>,
+    },
     /// A request to the API server failed.
     #[error("cannot {operation}")]
     Kube {
@@ -107,9 +115,33 @@ impl StageError {
         match self {
             Self::Wait(e) => e.diagnoses(),
             other => {
-                let chain = crate::error::chain(other);
-                crate::diagnose::diagnose(chain.iter().flat_map(|m| m.lines()))
+                let mut lines = crate::error::chain(other);
+                if let Self::Create { nodes, .. } = other {
+                    lines.extend_from_slice(nodes);
+                }
+                crate::diagnose::diagnose(lines.iter().flat_map(|m| m.lines()))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tools::Exit;
+
+    #[test]
+    fn a_failed_creation_is_diagnosed_by_what_the_nodes_said() {
+        let source = RunError::Failed {
+            command: "kind create cluster".into(),
+            exit: Exit { code: Some(1), signal: None },
+            stderr: "ERROR: failed to create cluster: could not find a log line that matches".into(),
+        };
+        let nodes = vec!["kubelet: kubelet is configured to not run on a host using cgroup v1".to_owned()];
+        let error = StageError::Create { source, nodes };
+        assert_eq!(error.diagnoses().iter().map(|d| d.rule.as_str()).collect::<Vec<_>>(), ["P12"]);
+        let chain = crate::error::chain(&error);
+        assert_eq!(chain[0], "the cluster could not be created");
+        assert!(chain[1].contains("could not find a log line"), "{chain:?}");
     }
 }
