@@ -47,13 +47,19 @@ YAML
   kubectl wait --for=condition=Established crd --all --timeout=2m
 }
 
-# timed NAME COMMAND…: wall seconds and peak resident KiB go to $work/NAME
+# timed NAME COMMAND…: wall seconds and the peak resident KiB of the command itself, without its children, go to $work/NAME
 timed() {
-  local name=$1
+  local name=$1 start pid peak=0 now
   shift
-  /usr/bin/env time -f '%e %M' -o "$work/last" "$@" >"$work/out" 2>"$work/err" || { cat "$work/out" "$work/err" >&2; exit 1; }
-  cat "$work/last" >>"$work/$name"
-  echo "$name: $(cut -d' ' -f1 "$work/last") s" >&2
+  start=$(date +%s.%N)
+  "$@" >"$work/out" 2>"$work/err" &
+  pid=$!
+  while now=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$pid/status" 2>/dev/null) && [ -n "$now" ]; do
+    peak=$now
+    sleep 0.05
+  done
+  wait "$pid" || { cat "$work/out" "$work/err" >&2; exit 1; }
+  echo "$(date +%s.%N) $start $peak" | awk '{printf "%.2f %d\n", $1 - $2, $3}' | tee -a "$work/$name" | sed "s/^/$name: /" >&2
 }
 median() { cut -d' ' -f"$2" "$work/$1" | sort -n | sed -n "$(((rounds + 1) / 2))p"; }
 
