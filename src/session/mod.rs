@@ -159,6 +159,9 @@ impl Owner {
 
 const STATE_VERSION: u32 = 1;
 
+/// How the names of files begin that were not yet written to their end.
+const UNFINISHED: &str = ".unfinished-";
+
 /// Everything that meshproof keeps in a state directory, in the order in which it is removed.
 const ENTRIES: [&str; 9] =
     ["certs.d", "docker-config", "home", "kind-config.yaml", "kubeconfig", "manifests", "runs", "state.json", "lock"];
@@ -203,7 +206,7 @@ impl Session {
         };
         let names: Vec<String> = entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
         // A run that was killed before it wrote its state leaves only entries of ours.
-        let foreign = names.iter().find(|n| !ENTRIES.contains(&n.as_str()) && !n.starts_with(".tmp"));
+        let foreign = names.iter().find(|n| !ENTRIES.contains(&n.as_str()) && !n.starts_with(UNFINISHED));
         match foreign {
             Some(entry) if !names.iter().any(|n| n == "state.json") => {
                 Err(SessionError::NotOurs { dir: self.dir.clone(), entry: entry.clone() })
@@ -320,7 +323,7 @@ impl Session {
         let write = || {
             make_private_dir(&self.dir)?;
             std::fs::create_dir_all(&parent)?;
-            let mut file = tempfile::NamedTempFile::new_in(&parent)?;
+            let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&parent)?;
             file.write_all(text.as_bytes())?;
             file.as_file().sync_all()?;
             file.persist(&path).map_err(|e| e.error)?;
@@ -335,7 +338,9 @@ impl Session {
     /// When the disk refuses.
     pub fn remove(&self) -> Result<bool, SessionError> {
         // The state goes last but for the lock: until then a removal that was cut can be repeated.
-        for entry in ENTRIES {
+        let unfinished = std::fs::read_dir(&self.dir).into_iter().flatten().flatten().map(|e| e.file_name());
+        let unfinished = unfinished.filter_map(|n| n.into_string().ok()).filter(|n| n.starts_with(UNFINISHED));
+        for entry in unfinished.chain(ENTRIES.map(str::to_owned)) {
             let path = self.dir.join(entry);
             let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
             match removed {
@@ -438,6 +443,8 @@ mod tests {
             assert_eq!(std::fs::metadata(session.dir()).unwrap().permissions().mode() & 0o777, 0o700);
             assert_eq!(std::fs::metadata(session.dir().join("state.json")).unwrap().permissions().mode() & 0o777, 0o600);
         }
+        std::fs::write(session.dir().join(".unfinished-1"), "of a run that was killed").unwrap();
+        session.check_ours().unwrap();
         std::fs::write(session.dir().join("state.json"), "{").unwrap();
         assert!(matches!(session.load(), Err(SessionError::Damaged { .. })));
         assert!(session.remove().unwrap());
