@@ -132,11 +132,16 @@ fn check_image(env: &Environment, look: &mut Look, pod: &Pod, component: &str) {
     look.see("image", image);
 }
 
-/// Whether an image is the component's in this version; the ambient profile takes the `-distroless` variant.
+/// Whether an image is the component's in this version. The ambient profile takes the `-distroless` variant.
 fn is_image(image: &str, hub: &str, component: &str, version: &str) -> bool {
     let tag =
         image.strip_prefix(hub).and_then(|r| r.strip_prefix('/')).and_then(|r| r.strip_prefix(component)).and_then(|r| r.strip_prefix(':'));
-    tag.is_some_and(|t| t.strip_suffix("-distroless").unwrap_or(t) == version)
+    tag.is_some_and(|t| is_version(t, version))
+}
+
+/// Whether an image tag means this version, in whatever variant.
+pub(crate) fn is_version(tag: &str, version: &str) -> bool {
+    tag.strip_suffix("-distroless").unwrap_or(tag) == version
 }
 
 /// Exactly one Ready pod of a `DaemonSet` on each node that it can be scheduled to: the sets of node names are equal.

@@ -32,6 +32,8 @@ pub const BUNDLE_VERSION: &str = "gateway.networking.k8s.io/bundle-version";
 /// Annotation of a Gateway API CRD with its release channel.
 pub const CHANNEL: &str = "gateway.networking.k8s.io/channel";
 
+pub(crate) use istio::is_version;
+
 pub(crate) use crate::stages::{ISTIO_INSTALL, ISTIO_VERSION_BEFORE};
 
 /// Where the guide makes a claim.

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 use kube::api::{Api, ListParams};
 
 use super::apply::{exist, pods_ready, restart_stuck_pods};
 use super::{Action, Done, PlanStep, StageContext, StageError};
-use crate::outcomes::ISTIO_NAMESPACE as NAMESPACE;
+use crate::outcomes::{ISTIO_NAMESPACE as NAMESPACE, is_version};
 use crate::spec::Spec;
 use crate::tools::Stream;
 use crate::wait::terminal::first_trouble;
@@ -90,13 +90,12 @@ fn arguments(spec: &Spec) -> [String; 4] {
 
 /// Runs `istioctl install`, which waits up to five minutes for each component, and ends it as soon as a pod cannot come up.
 async fn install(context: &StageContext, client: &kube::Client) -> Result<(), StageError> {
-    let journal = context.journal.clone();
-    let stage = context.stage;
+    let progress = context.clone();
     let command = context.istioctl().await?.args(arguments(&context.spec)).timeout(context.waiting.limit(Limit::IstioInstall)).on_line(
         move |stream, line| {
             let line = line.trim();
             if stream == Stream::Stderr && (line.starts_with('-') || line.starts_with('✔') || line.starts_with('✘')) {
-                journal.write(crate::journal::Event::StageProgress { stage: stage.to_owned(), status: line.to_owned() });
+                progress.progress(line);
             }
         },
     );
@@ -113,20 +112,8 @@ async fn install(context: &StageContext, client: &kube::Client) -> Result<(), St
         Err(error) = trouble => return Err(error.into()),
     };
     context.keep_transcript(INSTALL, output.record.clone())?;
-    if output.success() {
-        return Ok(());
-    }
-    Err(crate::tools::RunError::Failed {
-        command: output.record.argv.join(" "),
-        exit: output.exit,
-        stderr: last_lines(&output.record.stderr),
-    }
-    .into())
-}
-
-fn last_lines(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
-    lines[lines.len().saturating_sub(12)..].join("\n")
+    output.ok(&context.journal)?;
+    Ok(())
 }
 
 fn arcs<K>(items: Vec<K>) -> Vec<Arc<K>> {
@@ -148,27 +135,19 @@ fn ready(waiter: &mut Waiter, spec: &Spec, client: &kube::Client) -> impl FnMut(
 /// What Istio lacks to be installed in the wanted version and ready, or `None`.
 fn lacks(spec: &Spec, deployments: &[Arc<Deployment>], sets: &[Arc<DaemonSet>]) -> Option<String> {
     use kube::ResourceExt;
-    let version = |image: Option<&str>| {
-        let tag = image.and_then(|i| i.rsplit_once(':')).map_or("", |(_, tag)| tag);
-        tag == spec.istio.version || tag.strip_prefix(&spec.istio.version).is_some_and(|rest| rest == "-distroless")
+    let other = |name: &str, template: Option<&PodTemplateSpec>| {
+        let image = template.and_then(|t| t.spec.as_ref()?.containers.first()?.image.as_deref()).unwrap_or("nothing");
+        let tag = image.rsplit_once(':').map_or("", |(_, tag)| tag);
+        (!is_version(tag, &spec.istio.version)).then(|| format!("{name} runs {image}"))
     };
     let Some(istiod) = deployments.iter().find(|d| d.name_any() == "istiod") else {
         return Some("Deployment istiod does not exist".to_owned());
     };
-    let template = istiod.spec.as_ref().and_then(|s| s.template.spec.as_ref());
-    let image = template.and_then(|t| t.containers.first()).and_then(|c| c.image.as_deref());
-    if !version(image) {
-        return Some(format!("istiod runs {}", image.unwrap_or("nothing")));
-    }
-    if let Some(lack) = conditions::deployment_lacks(istiod) {
+    if let Some(lack) = other("istiod", istiod.spec.as_ref().map(|s| &s.template)).or_else(|| conditions::deployment_lacks(istiod)) {
         return Some(lack);
     }
     ["istio-cni-node", "ztunnel"].into_iter().find_map(|name| match sets.iter().find(|s| s.name_any() == name) {
         None => Some(format!("DaemonSet {name} does not exist")),
-        Some(set) => {
-            let template = set.spec.as_ref().and_then(|s| s.template.spec.as_ref());
-            let image = template.and_then(|t| t.containers.first()).and_then(|c| c.image.as_deref());
-            if version(image) { conditions::daemon_set_lacks(set) } else { Some(format!("{name} runs {}", image.unwrap_or("nothing"))) }
-        }
+        Some(set) => other(name, set.spec.as_ref().map(|s| &s.template)).or_else(|| conditions::daemon_set_lacks(set)),
     })
 }

@@ -235,7 +235,7 @@ pub(crate) async fn lock(dir: &Path) -> Result<File, DownloadError> {
     let file = File::options().create(true).append(true).open(&path).map_err(write)?;
     // A thread of its own and not one of the runtime's: a runtime cannot end before its blocking threads have.
     let (sender, receiver) = tokio::sync::oneshot::channel();
-    let wait = move || drop(sender.send(fs4::FileExt::lock(&file).map(|()| file)));
+    let wait = move || drop(sender.send(file.lock().map(|()| file)));
     std::thread::Builder::new().name("tool-lock".into()).spawn(wait).map_err(write)?;
     match tokio::time::timeout(LOCK_TIMEOUT, receiver).await {
         Ok(Ok(locked)) => locked.map_err(write),

@@ -140,6 +140,19 @@ impl Output {
     pub fn success(&self) -> bool {
         self.exit.code == Some(0)
     }
+
+    /// Takes every exit code but 0 for an error, whose text is redacted.
+    ///
+    /// # Errors
+    /// [`RunError::Failed`].
+    pub fn ok(self, journal: &Journal) -> Result<Self, RunError> {
+        if self.success() {
+            return Ok(self);
+        }
+        let text = if self.stderr.trim().is_empty() { &self.stdout } else { &self.stderr };
+        let stderr = last_lines(&journal.redactor().text(text));
+        Err(RunError::Failed { command: self.record.argv.join(" "), exit: self.exit, stderr })
+    }
 }
 
 /// An external command to be run, with a scrubbed environment and in a process group of its own.
@@ -312,13 +325,7 @@ impl Command {
     /// # Errors
     /// As [`Command::output`], and [`RunError::Failed`].
     pub async fn ok(self, journal: &Journal) -> Result<Output, RunError> {
-        let output = self.output(journal).await?;
-        if output.success() {
-            return Ok(output);
-        }
-        let text = if output.stderr.trim().is_empty() { &output.stdout } else { &output.stderr };
-        let stderr = last_lines(&journal.redactor().text(text));
-        Err(RunError::Failed { command: output.record.argv.join(" "), exit: output.exit, stderr })
+        self.output(journal).await?.ok(journal)
     }
 
     /// Starts a long-running command. It ends when [`Running`] is stopped or dropped; the timeout does not apply.
