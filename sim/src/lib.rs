@@ -3,7 +3,9 @@
 // Tests are read top to bottom; these lints are about code that is called from elsewhere.
 #![cfg_attr(test, allow(clippy::needless_pass_by_value, clippy::default_trait_access))]
 
+pub mod clock;
 pub mod failure;
 pub mod resource;
+pub mod store;
 
 pub use failure::Failure;

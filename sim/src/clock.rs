@@ -1,0 +1,104 @@
+//! The cluster's time: the machine's, plus what was skipped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+/// Where everything in the cluster takes its time from. Cheap to clone; clones share what was skipped.
+#[derive(Debug, Clone)]
+pub struct Clock(Arc<watch::Sender<Duration>>);
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(Duration::ZERO)))
+    }
+}
+
+impl Clock {
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        Timestamp::now() + *self.0.borrow()
+    }
+
+    /// The time now as objects have it: RFC 3339 in whole seconds.
+    #[must_use]
+    pub fn stamp(&self) -> String {
+        stamp(self.now())
+    }
+
+    /// The time now with microseconds, as `MicroTime` fields have it.
+    #[must_use]
+    pub fn micro_stamp(&self) -> String {
+        self.now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+    }
+
+    /// Resolves when the time has come, whether it passed or was skipped.
+    pub async fn sleep_until(&self, at: Timestamp) {
+        let mut skipped = self.0.subscribe();
+        loop {
+            let left = Duration::try_from(at.duration_since(self.now())).unwrap_or_default();
+            if left.is_zero() {
+                return;
+            }
+            #[expect(clippy::disallowed_methods, reason = "the one place where the simulation sleeps")]
+            let real = tokio::time::sleep(left);
+            tokio::select! {
+                () = real => {}
+                changed = skipped.changed() => {
+                    // The sender lives in `self`.
+                    debug_assert!(changed.is_ok());
+                }
+            }
+        }
+    }
+
+    /// Resolves after a while.
+    pub async fn sleep(&self, time: Duration) {
+        self.sleep_until(self.now() + time).await;
+    }
+
+    /// Lets time pass at once: every sleeper whose time has come by then wakes.
+    pub fn skip(&self, time: Duration) {
+        self.0.send_modify(|skipped| *skipped += time);
+    }
+}
+
+/// A time as objects have it.
+#[must_use]
+pub fn stamp(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn skipped_time_wakes_sleepers_in_order_of_their_time() {
+        let clock = Clock::default();
+        let start = clock.now();
+        let sleeper = tokio::spawn({
+            let clock = clock.clone();
+            async move {
+                clock.sleep(Duration::from_secs(3600)).await;
+                clock.now()
+            }
+        });
+        tokio::task::yield_now().await;
+        clock.skip(Duration::from_secs(3599));
+        tokio::task::yield_now().await;
+        assert!(!sleeper.is_finished());
+        clock.skip(Duration::from_secs(1));
+        let woke = sleeper.await.unwrap();
+        assert!(woke.duration_since(start).as_secs() >= 3600);
+    }
+
+    #[test]
+    fn stamps_are_whole_seconds() {
+        let at: Timestamp = "2026-01-02T03:04:05.678901Z".parse().unwrap();
+        assert_eq!(stamp(at), "2026-01-02T03:04:05Z");
+    }
+}
