@@ -3,6 +3,7 @@
 // Tests are read top to bottom; these lints are about code that is called from elsewhere.
 #![cfg_attr(test, allow(clippy::needless_pass_by_value, clippy::default_trait_access))]
 
+pub mod builtin;
 pub mod failure;
 pub mod resource;
 
