@@ -328,6 +328,13 @@ impl Store {
         Ok(object)
     }
 
+    /// An object as it would be, for writes that are only tried.
+    #[must_use]
+    pub fn preview((namespace, name): (&str, &str), value: &Value) -> Arc<Object> {
+        let bytes = Bytes::from(serde_json::to_vec(value).unwrap_or_default());
+        Arc::new(Object::new(0, bytes, namespace, name, value, Pairs::default()))
+    }
+
     /// Forgets everything of a resource, as when its definition is removed after its objects.
     pub fn forget(&self, resource: &str) {
         let mut inner = self.write();
