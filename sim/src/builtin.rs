@@ -1,6 +1,6 @@
 //! The built-in resources of Kubernetes 1.33 (`api/discovery/*.json` and the registry strategies upstream).
 //!
-//! Left out are resources that only the API server itself or a feature gate fills: `componentstatuses`, `storageversions`, `devices` and the like.
+//! Left out are `componentstatuses`, which nothing stores, and what a feature gate has to turn on.
 
 use serde_json::json;
 
@@ -99,7 +99,7 @@ impl Row {
     fn versions(mut self, names: &[&str]) -> Self {
         let like = self.0.versions.pop().expect("a row starts with one version");
         self.0.versions = names.iter().map(|&n| Version { name: n.to_owned(), ..like.clone() }).collect();
-        self.0.storage = names[0].to_owned();
+        names[0].clone_into(&mut self.0.storage);
         self
     }
 }

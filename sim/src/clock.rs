@@ -43,10 +43,8 @@ impl Clock {
             if left.is_zero() {
                 return;
             }
-            #[expect(clippy::disallowed_methods, reason = "the one place where the simulation sleeps")]
-            let real = tokio::time::sleep(left);
             tokio::select! {
-                () = real => {}
+                () = real(left) => {}
                 changed = skipped.changed() => {
                     // The sender lives in `self`.
                     debug_assert!(changed.is_ok());
@@ -66,6 +64,12 @@ impl Clock {
     }
 }
 
+/// Resolves after a while of the machine's own time: for what concerns connections and not the cluster.
+pub(crate) async fn real(time: Duration) {
+    #[expect(clippy::disallowed_methods, reason = "the one place where the simulation sleeps")]
+    tokio::time::sleep(time).await;
+}
+
 /// A time as objects have it.
 #[must_use]
 pub fn stamp(at: Timestamp) -> String {
@@ -83,12 +87,12 @@ mod tests {
         let sleeper = tokio::spawn({
             let clock = clock.clone();
             async move {
-                clock.sleep(Duration::from_secs(3600)).await;
+                clock.sleep(Duration::from_hours(1)).await;
                 clock.now()
             }
         });
         tokio::task::yield_now().await;
-        clock.skip(Duration::from_secs(3599));
+        clock.skip(Duration::from_hours(1) - Duration::from_secs(1));
         tokio::task::yield_now().await;
         assert!(!sleeper.is_finished());
         clock.skip(Duration::from_secs(1));

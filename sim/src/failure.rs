@@ -33,6 +33,8 @@ pub struct Failure {
     pub causes: Vec<Cause>,
     /// `details.retryAfterSeconds`, and the header `Retry-After`.
     pub retry_after_seconds: u32,
+    /// `metadata.continue`: how a client whose list token is too old may go on.
+    pub continue_token: String,
 }
 
 impl Failure {
@@ -48,6 +50,7 @@ impl Failure {
             kind: String::new(),
             causes: Vec::new(),
             retry_after_seconds: 0,
+            continue_token: String::new(),
         }
     }
 
@@ -174,6 +177,9 @@ impl Failure {
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": self.message, "reason": self.reason, "code": self.code,
         });
+        if !self.continue_token.is_empty() {
+            status["metadata"]["continue"] = json!(self.continue_token);
+        }
         if details.as_object().is_some_and(|d| !d.is_empty()) {
             status["details"] = details;
         }

@@ -3,11 +3,21 @@
 // Tests are read top to bottom; these lints are about code that is called from elsewhere.
 #![cfg_attr(test, allow(clippy::needless_pass_by_value, clippy::default_trait_access, clippy::needless_for_each))]
 
+pub mod auth;
 pub mod builtin;
 pub mod clock;
+pub mod columns_jsonpath;
+pub mod discovery;
 pub mod failure;
+pub mod kinds;
+pub mod openapi;
+pub mod options;
+pub mod patch;
+pub mod path;
 pub mod resource;
+pub mod selector;
 pub mod store;
+pub mod table;
 
 pub use clock::Clock;
 pub use failure::Failure;

@@ -47,11 +47,11 @@ proptest! {
     #[test]
     fn a_list_and_the_events_after_it_make_every_later_list(first in writes(), then in writes(), scope in 0..4u8) {
         let store = Store::default();
-        first.iter().for_each(|w| carry_out(&store, w));
+        for write in &first { carry_out(&store, write); }
         let namespace = if scope == 3 { String::new() } else { format!("ns{scope}") };
         let (revision, objects) = store.list("pods", &namespace);
         let mut seen = state(&objects);
-        then.iter().for_each(|w| carry_out(&store, w));
+        for write in &then { carry_out(&store, write); }
         let mut last = revision;
         for event in store.events("pods", revision, usize::MAX).unwrap() {
             prop_assert!(event.object.revision > last, "revisions of a watch increase");
@@ -74,7 +74,7 @@ proptest! {
     #[test]
     fn a_watch_that_reconnects_anywhere_sees_every_event_once(all in writes(), stops in prop::collection::vec(1..7usize, 1..40)) {
         let store = Store::default();
-        all.iter().for_each(|w| carry_out(&store, w));
+        for write in &all { carry_out(&store, write); }
         let whole: Vec<u64> = store.events("pods", 1, usize::MAX).unwrap().iter().map(|e| e.object.revision).collect();
         let mut seen = Vec::new();
         let mut at = 1;

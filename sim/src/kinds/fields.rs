@@ -1,0 +1,67 @@
+//! What field selectors can ask for besides name and namespace (the `ToSelectableFields` of `pkg/registry`).
+
+use serde_json::Value;
+
+const PODS: &[&str] = &[
+    "spec.nodeName",
+    "spec.restartPolicy",
+    "spec.schedulerName",
+    "spec.serviceAccountName",
+    "spec.hostNetwork",
+    "status.phase",
+    "status.podIP",
+    "status.nominatedNodeName",
+];
+const EVENTS: &[&str] = &[
+    "involvedObject.kind",
+    "involvedObject.namespace",
+    "involvedObject.name",
+    "involvedObject.uid",
+    "involvedObject.apiVersion",
+    "involvedObject.resourceVersion",
+    "involvedObject.fieldPath",
+    "reason",
+    "reportingComponent",
+    "source",
+    "type",
+];
+
+/// The selectable fields of an object; absent ones are empty.
+#[must_use]
+pub fn fields(resource: &str, value: &Value) -> Vec<(String, String)> {
+    let names: &[&str] = match resource {
+        "pods" => PODS,
+        "events" => EVENTS,
+        "namespaces" => &["status.phase"],
+        "nodes" => &["spec.unschedulable"],
+        "secrets" => &["type"],
+        "jobs.batch" => &["status.successful"],
+        "replicasets.apps" | "replicationcontrollers" => &["status.replicas"],
+        "certificatesigningrequests.certificates.k8s.io" => &["spec.signerName"],
+        _ => &[],
+    };
+    names.iter().map(|name| ((*name).to_owned(), read(value, name))).collect()
+}
+
+fn read(value: &Value, name: &str) -> String {
+    // The names are not all those of the JSON.
+    let found = match name {
+        "source" => match value.get("source").and_then(|s| s.get("component")) {
+            Some(Value::String(text)) if !text.is_empty() => return text.clone(),
+            _ => value.get("reportingComponent"),
+        },
+        "status.successful" => value.get("status").and_then(|s| s.get("succeeded")),
+        _ => name.split('.').try_fold(value, |v, part| v.get(part)),
+    };
+    match found {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Bool(truth)) => truth.to_string(),
+        Some(Value::Number(number)) => number.to_string(),
+        // What Go prints for the zero of fields that are not texts.
+        _ => match name {
+            "spec.hostNetwork" | "spec.unschedulable" => "false".to_owned(),
+            "status.successful" | "status.replicas" => "0".to_owned(),
+            _ => String::new(),
+        },
+    }
+}
