@@ -3,6 +3,7 @@
 // Tests are read top to bottom; these lints are about code that is called from elsewhere.
 #![cfg_attr(test, allow(clippy::needless_pass_by_value, clippy::default_trait_access, clippy::needless_for_each))]
 
+pub mod api;
 pub mod auth;
 pub mod builtin;
 pub mod clock;
@@ -16,8 +17,11 @@ pub mod patch;
 pub mod path;
 pub mod resource;
 pub mod selector;
+pub mod server;
 pub mod store;
 pub mod table;
+pub mod workload;
 
+pub use api::Api;
 pub use clock::Clock;
 pub use failure::Failure;
