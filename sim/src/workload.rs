@@ -148,24 +148,46 @@ pub trait Workload: Send + Sync {
 
 /// Programs by the repository of their image as it is normalised, for example `docker.io/library/busybox`.
 #[derive(Clone, Default)]
-pub struct Workloads(HashMap<String, Arc<dyn Workload>>);
+pub struct Workloads {
+    programs: HashMap<String, Arc<dyn Workload>>,
+    call: Option<Call>,
+}
 
 impl std::fmt::Debug for Workloads {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.programs.keys()).finish()
     }
 }
 
 impl Workloads {
     /// Adds a program.
     pub fn add(&mut self, repository: impl Into<String>, workload: impl Workload + 'static) {
-        self.0.insert(repository.into(), Arc::new(workload));
+        self.programs.insert(repository.into(), Arc::new(workload));
+    }
+
+    /// Gives the programs a way to their API server.
+    #[must_use]
+    pub fn reaching(mut self, call: Call) -> Self {
+        self.call = Some(call);
+        self
+    }
+
+    /// The way to the API server; one that leads nowhere where none was given.
+    #[must_use]
+    pub fn call(&self) -> Call {
+        self.call.clone().unwrap_or_else(|| {
+            Arc::new(|_| {
+                let mut nobody = http::Response::new(Bytes::new());
+                *nobody.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+                Box::pin(std::future::ready(nobody))
+            })
+        })
     }
 
     /// The program of an image; one that runs, says nothing and listens nowhere where none was added.
     #[must_use]
     pub fn of(&self, repository: &str) -> Arc<dyn Workload> {
-        self.0.get(repository).cloned().unwrap_or_else(|| Arc::new(Idle))
+        self.programs.get(repository).cloned().unwrap_or_else(|| Arc::new(Idle))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -76,7 +77,24 @@ impl Server {
     }
 }
 
+/// Counts a connection for as long as it is open.
+struct Open(Server);
+
+impl Open {
+    fn new(server: &Server) -> Self {
+        server.0.connections.fetch_add(1, Ordering::Relaxed);
+        Self(server.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 async fn connection(server: Server, acceptor: TlsAcceptor, stream: TcpStream) {
+    let _open = Open::new(&server);
     // A client that goes away in the middle is nobody's business.
     let _ = stream.set_nodelay(true);
     let Ok(stream) = acceptor.accept(stream).await else { return };

@@ -39,20 +39,15 @@ pub trait Control: Send + Sync {
 
 /// What the API server reaches through kubelets and the cluster's network.
 pub trait Nodes: Send + Sync {
-    /// Whether a node's kubelet answers, or why it does not, in Go's words: `connect: connection refused`.
+    /// Whether a node's kubelet answers, or why it does not, in Go's words: `dial tcp 172.18.0.3:10250: connect: connection refused`.
     ///
     /// # Errors
     /// When it does not.
     fn healthz(&self, node: &str) -> Result<(), String>;
     /// The log of a container that runs or ran, or of the one before it.
     fn log(&self, namespace: &str, pod: &str, container: &str, previous: bool) -> Option<Log>;
-    /// Passes a request on to whatever container of a pod listens on its port.
-    fn answer<'a>(
-        &'a self,
-        namespace: &'a str,
-        pod: &'a str,
-        request: workload::Request,
-    ) -> BoxFuture<'a, Result<Response<Bytes>, Unreachable>>;
+    /// Passes a request on to whoever listens on its port behind an address.
+    fn answer<'a>(&'a self, address: &'a str, request: workload::Request) -> BoxFuture<'a, Result<Response<Bytes>, Unreachable>>;
 }
 
 /// The API server of one cluster. Cheap to clone.
@@ -65,6 +60,25 @@ struct Inner {
     faults: Faults,
     control: std::sync::OnceLock<Arc<dyn Control>>,
     requests: std::sync::atomic::AtomicU64,
+    connections: std::sync::atomic::AtomicUsize,
+}
+
+/// A handle that does not keep the server alive.
+#[derive(Clone)]
+pub struct WeakServer(std::sync::Weak<Inner>);
+
+impl WeakServer {
+    /// The server, if it is still there.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Server> {
+        self.0.upgrade().map(Server)
+    }
+}
+
+impl std::fmt::Debug for WeakServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("WeakServer")
+    }
 }
 
 impl std::fmt::Debug for Server {
@@ -104,7 +118,32 @@ impl Server {
             faults: Faults::default(),
             control: std::sync::OnceLock::new(),
             requests: std::sync::atomic::AtomicU64::new(0),
+            connections: std::sync::atomic::AtomicUsize::new(0),
         }))
+    }
+
+    /// A way to the server for the cluster's own containers. It does not keep the server alive.
+    #[must_use]
+    pub fn call(slot: &Arc<std::sync::OnceLock<WeakServer>>) -> workload::Call {
+        let slot = Arc::clone(slot);
+        Arc::new(move |request| {
+            let server = slot.get().and_then(WeakServer::upgrade);
+            Box::pin(async move {
+                let Some(server) = server else {
+                    let mut nobody = Response::new(Bytes::new());
+                    *nobody.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+                    return nobody;
+                };
+                let (parts, body) = server.answer(request, &Certificate::Absent).await.into_parts();
+                Response::from_parts(parts, body.collect().await)
+            })
+        })
+    }
+
+    /// A handle that does not keep the server alive.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakServer {
+        WeakServer(Arc::downgrade(&self.0))
     }
 
     /// What makes it misbehave.
@@ -122,6 +161,12 @@ impl Server {
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.0.requests.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.0.connections.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     fn api(&self) -> &Api {

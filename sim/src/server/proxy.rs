@@ -44,8 +44,6 @@ impl<'a> Reference<'a> {
 
 /// Where a request goes in the end.
 struct Destination {
-    namespace: String,
-    pod: String,
     address: String,
     port: u16,
 }
@@ -77,7 +75,7 @@ fn node(call: &Call<'_>, reference: &Reference<'_>) -> Result<Response<Body>, Fa
     let address = addresses.into_iter().flatten().find(|a| a["type"] == "InternalIP").and_then(|a| a["address"].as_str()).unwrap_or(name);
     let port = if reference.port.is_empty() { "10250" } else { reference.port };
     if let Err(why) = call.server.0.nodes.healthz(name) {
-        return Err(unreachable(&format!("dial tcp {address}:{port}: {why}")));
+        return Err(unreachable(&why));
     }
     if port != "10250" {
         return Err(unreachable(&format!("dial tcp {address}:{port}: connect: connection refused")));
@@ -109,7 +107,7 @@ fn pod(call: &Call<'_>, reference: &Reference<'_>) -> Result<Destination, Failur
     if address.is_empty() {
         return Err(Failure::bad_request("address not allowed"));
     }
-    Ok(Destination { namespace: namespace.to_owned(), pod: name.to_owned(), address: address.to_owned(), port })
+    Ok(Destination { address: address.to_owned(), port })
 }
 
 /// One ready endpoint of a service. Source: `pkg/registry/core/service/storage/storage.go` `ResourceLocation`.
@@ -139,12 +137,7 @@ fn service(call: &Call<'_>, reference: &Reference<'_>) -> Result<Destination, Fa
         let ready = slice["endpoints"].as_array().into_iter().flatten().find(|e| e["conditions"]["ready"] == true);
         if let Some(endpoint) = ready {
             let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
-            return Ok(Destination {
-                namespace: namespace.to_owned(),
-                pod: text(&endpoint["targetRef"]["name"]),
-                address: text(&endpoint["addresses"][0]),
-                port: number,
-            });
+            return Ok(Destination { address: text(&endpoint["addresses"][0]), port: number });
         }
     }
     Err(none())
@@ -161,7 +154,7 @@ async fn pass_on(call: &Call<'_>, to: &Destination, tls: bool) -> Result<Respons
     let path = if call.query.raw().is_empty() { path.to_owned() } else { format!("{path}?{}", call.query.raw()) };
     let request = Request { port: to.port, tls, method: call.request.method().clone(), path, headers, body: call.request.body().clone() };
     let target = format!("dial tcp {}:{}", to.address, to.port);
-    match call.server.0.nodes.answer(&to.namespace, &to.pod, request).await {
+    match call.server.0.nodes.answer(&to.address, request).await {
         Ok(response) => Ok(answered(response)),
         Err(Unreachable::Refused) => Err(unreachable(&format!("{target}: {}", Unreachable::Refused))),
         Err(Unreachable::Silent) => Err(unreachable(&format!("{target}: i/o timeout"))),

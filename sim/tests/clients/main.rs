@@ -23,14 +23,14 @@ struct NoNodes;
 
 impl Nodes for NoNodes {
     fn healthz(&self, _node: &str) -> Result<(), String> {
-        Err("connect: connection refused".to_owned())
+        Err("dial tcp 172.18.0.2:10250: connect: connection refused".to_owned())
     }
 
     fn log(&self, _namespace: &str, _pod: &str, _container: &str, _previous: bool) -> Option<Log> {
         None
     }
 
-    fn answer<'a>(&'a self, _: &'a str, _: &'a str, _: Request) -> BoxFuture<'a, Result<http::Response<Bytes>, Unreachable>> {
+    fn answer<'a>(&'a self, _: &'a str, _: Request) -> BoxFuture<'a, Result<http::Response<Bytes>, Unreachable>> {
         Box::pin(std::future::ready(Err(Unreachable::Refused)))
     }
 }

@@ -1,0 +1,269 @@
+//! `/sim/`: the machines behind the nodes, faults and time, for whoever administers the cluster.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::{Method, Request, Response, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::Machine;
+use crate::api::Api;
+use crate::controllers::Pause;
+use crate::failure::Failure;
+use crate::kubelet::Kubelets;
+use crate::net::Network;
+use crate::node::{PullError, PullFault};
+use crate::path::Query;
+use crate::server::{self, Body, Control, Server, WeakServer};
+
+/// Something that is broken on purpose, at one layer. `PUT /sim/faults/{name}` injects it, `DELETE` takes it back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "layer", deny_unknown_fields)]
+pub enum Fault {
+    /// The API server answers some requests otherwise.
+    Api {
+        /// Method; any if absent.
+        #[serde(default)]
+        method: Option<String>,
+        /// What the path begins with.
+        path: String,
+        /// Status code of the answer; 0 for only the delay.
+        #[serde(default)]
+        code: u16,
+        /// Milliseconds before anything else.
+        #[serde(default)]
+        delay_milliseconds: u64,
+        /// How often; always if absent.
+        #[serde(default)]
+        times: Option<u32>,
+    },
+    /// A controller or the scheduler stands still; see [`Pause`] for the names.
+    Controller {
+        /// Its name.
+        name: String,
+    },
+    /// A node's kubelet does nothing and says nothing.
+    Kubelet {
+        /// The node.
+        node: String,
+    },
+    /// A container ends again and again.
+    Crash {
+        /// Namespace of its pod.
+        namespace: String,
+        /// Its pod; a trailing `*` means all that begin so.
+        pod: String,
+        /// Its name.
+        container: String,
+        /// The exit code.
+        code: i32,
+    },
+    /// A container does not become ready, whatever its probes say.
+    Unready {
+        /// Namespace of its pod.
+        namespace: String,
+        /// Its pod; a trailing `*` means all that begin so.
+        pod: String,
+        /// Its name.
+        container: String,
+    },
+    /// containerd's socket refuses connections.
+    Runtime {
+        /// The node.
+        node: String,
+    },
+    /// Pulls of an image fail.
+    Pull {
+        /// The node; every one if absent.
+        #[serde(default)]
+        node: Option<String>,
+        /// The image.
+        image: String,
+        /// The error, as containerd would say it.
+        message: String,
+    },
+    /// A host of the network does not answer.
+    Network {
+        /// Its name or address.
+        host: String,
+    },
+    /// A machine is stopped.
+    Machine {
+        /// Its name.
+        node: String,
+    },
+}
+
+/// What answers below `/sim/`.
+pub(super) struct Machines {
+    api: Api,
+    server: WeakServer,
+    all: Arc<BTreeMap<String, Machine>>,
+    kubelets: Kubelets,
+    pause: Pause,
+    network: Network,
+    faults: std::sync::Mutex<BTreeMap<String, Fault>>,
+}
+
+impl Machines {
+    pub(super) fn new(
+        api: &Api,
+        server: &Server,
+        all: Arc<BTreeMap<String, Machine>>,
+        kubelets: Kubelets,
+        pause: Pause,
+        network: Network,
+    ) -> Self {
+        Self { api: api.clone(), server: server.downgrade(), all, kubelets, pause, network, faults: std::sync::Mutex::default() }
+    }
+
+    async fn answer(&self, path: &str, request: &Request<Bytes>) -> Result<Response<Body>, Failure> {
+        let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+        let method = request.method();
+        match (method.as_str(), parts.as_slice()) {
+            ("GET", ["nodes"]) => Ok(json_answer(&self.all.iter().map(|(name, m)| describe(name, m)).collect())),
+            ("POST", ["nodes", node, "exec"]) => {
+                let argv: Vec<String> = read(request)?;
+                let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
+                let output = self.machine(node)?.node().exec(&argv).await;
+                Ok(json_answer(&json!({"code": output.code, "stdout": output.stdout, "stderr": output.stderr})))
+            }
+            ("PUT", ["nodes", node, "file"]) => {
+                let query = Query::parse(request.uri().query().unwrap_or_default());
+                let file = query.get("path").ok_or_else(|| Failure::bad_request("the parameter path is missing"))?;
+                let content = std::str::from_utf8(request.body()).map_err(|e| Failure::bad_request(e.to_string()))?;
+                self.machine(node)?.node().write_file(file, content).map_err(|e| Failure::bad_request(e.to_string()))?;
+                Ok(json_answer(&json!({})))
+            }
+            ("POST", ["nodes", node, what @ ("start" | "stop" | "pause" | "unpause")]) => {
+                let machine = self.machine(node)?;
+                match *what {
+                    "start" => machine.start(),
+                    "stop" => machine.stop(),
+                    "pause" => machine.pause(),
+                    _ => machine.unpause(),
+                }
+                Ok(json_answer(&describe(node, machine)))
+            }
+            ("GET", ["faults"]) => {
+                let faults = self.faults.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                Ok(json_answer(&serde_json::to_value(&*faults).unwrap_or_default()))
+            }
+            ("PUT", ["faults", name]) => {
+                let fault: Fault = read(request)?;
+                self.revert(name)?;
+                self.inject(name, &fault)?;
+                let mut faults = self.faults.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                faults.insert((*name).to_owned(), fault);
+                Ok(json_answer(&json!({})))
+            }
+            ("DELETE", ["faults", name]) => {
+                if self.revert(name)? {
+                    Ok(json_answer(&json!({})))
+                } else {
+                    Err(Failure::not_found("faults", name))
+                }
+            }
+            ("POST", ["clock"]) => {
+                let body: Value = read(request)?;
+                let skip = body["skipMilliseconds"].as_u64().ok_or_else(|| Failure::bad_request("skipMilliseconds is missing"))?;
+                self.api.clock().skip(Duration::from_millis(skip));
+                Ok(json_answer(&json!({"now": self.api.clock().now().to_string()})))
+            }
+            ("GET", ["clock"]) => Ok(json_answer(&json!({"now": self.api.clock().now().to_string()}))),
+            _ => Err(Failure::no_such_path()),
+        }
+    }
+
+    fn machine(&self, name: &str) -> Result<&Machine, Failure> {
+        self.all.get(name).ok_or_else(|| Failure::not_found("nodes", name))
+    }
+
+    fn inject(&self, name: &str, fault: &Fault) -> Result<(), Failure> {
+        let faults = self.kubelets.faults();
+        match fault {
+            Fault::Api { method, path, code, delay_milliseconds, times } => {
+                let method = method.as_deref().map(str::parse::<Method>).transpose();
+                let method = method.map_err(|e| Failure::bad_request(e.to_string()))?;
+                let failure = (*code > 0).then(|| Failure::new(*code, "InternalError", format!("injected by the fault {name}")));
+                let fault =
+                    server::Fault { method, path: path.clone(), delay: Duration::from_millis(*delay_milliseconds), failure, times: *times };
+                if let Some(server) = self.server.upgrade() {
+                    server.faults().inject(name, fault);
+                }
+            }
+            Fault::Controller { name } => self.pause.pause(name),
+            Fault::Kubelet { node } => faults.silent(self.machine(node)?.node().name(), true),
+            Fault::Crash { namespace, pod, container, code } => faults.crash((namespace, pod, container), *code, true),
+            Fault::Unready { namespace, pod, container } => faults.unready((namespace, pod, container), true),
+            Fault::Runtime { node } => self.machine(node)?.node().runtime_down(true),
+            Fault::Pull { node, image, message } => {
+                self.pulls(node.as_deref(), image, Some(&PullFault::Fails(PullError { code: "Unknown", message: message.clone() })))?;
+            }
+            Fault::Network { host } => self.network.blackhole(host),
+            Fault::Machine { node } => self.machine(node)?.stop(),
+        }
+        Ok(())
+    }
+
+    /// Says whether there was such a fault.
+    fn revert(&self, name: &str) -> Result<bool, Failure> {
+        let fault = self.faults.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(name);
+        let Some(fault) = fault else { return Ok(false) };
+        let faults = self.kubelets.faults();
+        match &fault {
+            Fault::Api { .. } => {
+                if let Some(server) = self.server.upgrade() {
+                    // One that was used up is gone as well.
+                    let _ = server.faults().revert(name);
+                }
+            }
+            Fault::Controller { name } => self.pause.resume(name),
+            Fault::Kubelet { node } => faults.silent(node, false),
+            Fault::Crash { namespace, pod, container, .. } => faults.heal_crash((namespace, pod, container)),
+            Fault::Unready { namespace, pod, container } => faults.unready((namespace, pod, container), false),
+            Fault::Runtime { node } => self.machine(node)?.node().runtime_down(false),
+            Fault::Pull { node, image, .. } => self.pulls(node.as_deref(), image, None)?,
+            Fault::Network { host } => self.network.heal(host),
+            Fault::Machine { node } => self.machine(node)?.start(),
+        }
+        Ok(true)
+    }
+
+    fn pulls(&self, node: Option<&str>, image: &str, fault: Option<&PullFault>) -> Result<(), Failure> {
+        for (_, machine) in self.all.iter().filter(|(name, _)| node.is_none_or(|n| n == **name)) {
+            machine.node().pull_fault(image, fault.cloned()).map_err(Failure::bad_request)?;
+        }
+        Ok(())
+    }
+}
+
+impl Control for Machines {
+    fn handle<'a>(&'a self, path: &'a str, request: &'a Request<Bytes>) -> BoxFuture<'a, Response<Body>> {
+        Box::pin(async move {
+            self.answer(path, request).await.unwrap_or_else(|failure| {
+                let mut response = json_answer(&failure.status());
+                *response.status_mut() = StatusCode::from_u16(failure.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                response
+            })
+        })
+    }
+}
+
+fn describe(name: &str, machine: &Machine) -> Value {
+    json!({"name": name, "role": machine.role(), "state": machine.state(), "started": machine.node().started().to_string()})
+}
+
+fn read<T: serde::de::DeserializeOwned>(request: &Request<Bytes>) -> Result<T, Failure> {
+    serde_json::from_slice(request.body()).map_err(|e| Failure::bad_request(format!("the body is not usable: {e}")))
+}
+
+fn json_answer(value: &Value) -> Response<Body> {
+    let mut response = Response::new(Body::from(Bytes::from(serde_json::to_vec(value).unwrap_or_default())));
+    response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,5 @@
+mod cluster;
+mod nodes;
+mod sets;
+mod stress;
+mod workloads;
