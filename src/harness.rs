@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::cluster::{Provider, Teardown};
+use crate::cluster::{Installs, Provider, Teardown};
 use crate::journal::{Event, FORMAT_VERSION, Journal, JournalError, Record};
 use crate::outcomes::{Environment, Outcome, block_all, judge_all, stand_ins};
 use crate::report::{Summary, exit_code};
@@ -125,15 +125,19 @@ pub enum Purpose {
     Remove,
 }
 
-/// Refuses to work on a session whose cluster is another than the spec's.
-fn same_cluster(session: &Session, spec: &Spec) -> Result<(), HarnessError> {
-    match session.load()?.and_then(|s| s.cluster) {
-        Some(cluster) if cluster.name != spec.cluster.name => {
-            let args = [("has", cluster.name), ("wanted", spec.cluster.name.clone())];
-            Err(StageError::refused("other-spec", args).into())
-        }
-        _ => Ok(()),
+/// Refuses to work on a session whose cluster is another than the spec's, or comes from another backend.
+fn same_cluster(session: &Session, spec: &Spec, backend: &str) -> Result<(), HarnessError> {
+    let Some(state) = session.load()? else { return Ok(()) };
+    let Some(cluster) = state.cluster else { return Ok(()) };
+    if state.backend != backend {
+        let args = [("has", state.backend), ("wanted", backend.to_owned()), ("cluster", cluster.name)];
+        return Err(StageError::refused("other-backend", args).into());
     }
+    if cluster.name != spec.cluster.name {
+        let args = [("has", cluster.name), ("wanted", spec.cluster.name.clone())];
+        return Err(StageError::refused("other-spec", args).into());
+    }
+    Ok(())
 }
 
 /// A run that has begun: it holds the session's lock and a journal.
@@ -164,16 +168,18 @@ impl Harness {
         let Settings { spec, session, provider, waiting, cache } = settings;
         // Once before anything is written, and again when nobody else can be at work.
         session.check_ours()?;
-        same_cluster(&session, &spec)?;
+        same_cluster(&session, &spec, provider.name())?;
         session.prepare()?;
         let lock = SessionLock::take(session.dir(), &waiting).await.map_err(SessionError::Lock)?;
-        same_cluster(&session, &spec)?;
+        same_cluster(&session, &spec, provider.name())?;
         let (state, orphan) = match session.load()? {
             None => (session.begin(provider.name(), to_document(&spec)), None),
             Some(mut state) => {
                 let orphan = (state.phase == Phase::Provisioning).then(|| (state.owner.clone(), state.last_run.clone()));
                 if purpose == Purpose::Provision {
                     state.spec = to_document(&spec);
+                    // Without a cluster there is nothing yet that another backend would have to remove.
+                    provider.name().clone_into(&mut state.backend);
                 }
                 // Whoever works on the session may start children, which a later run must find if this one is killed.
                 (State { phase: Phase::Provisioning, owner: Owner::me(), ..state }, orphan)
@@ -181,7 +187,10 @@ impl Harness {
         };
         let run = run_id();
         let journal = Journal::create(&session.journal(&run))?.listen(listener);
-        let tools = Tools::new(&spec.tools, &spec.downloads, cache, journal.clone());
+        let mut tools = Tools::new(&spec.tools, &spec.downloads, cache, journal.clone());
+        if provider.installs() == Installs::FromManifests {
+            tools = tools.without_downloads();
+        }
         let spec = Arc::new(spec);
         let context = Context::new(spec, session, state, journal, tools, waiting, provider, run);
         if let Some((owner, last_run)) = orphan {

@@ -4,10 +4,10 @@ use jiff::{Timestamp, Unit};
 use serde_json::json;
 
 use super::{Failure, Format, Global, print, print_json, select};
-use crate::cluster::kind::Kind;
+use crate::cluster::Installs;
+use crate::cluster::embedded::agent::Agent;
 use crate::cluster::kind_config::expected_nodes;
-use crate::engine::endpoint;
-use crate::outcomes::DASHBOARD_NAMESPACE;
+use crate::outcomes::{DASHBOARD_NAMESPACE, request_token};
 use crate::session::{ClusterPhase, Phase, Session, State};
 use crate::stages::{StageError, bound_kubectl};
 use crate::text;
@@ -47,27 +47,23 @@ pub(super) async fn status(global: &Global) -> Result<u8, Failure> {
         }
         return Ok(0);
     };
-    let nodes = match &state.cluster {
-        None => Vec::new(),
-        Some(cluster) => {
-            let kind = Kind::new(endpoint::find(|name| std::env::var(name).ok()));
-            let engine = kind.engine().await.map_err(StageError::from)?;
-            let found = engine.nodes(&cluster.name).await.map_err(StageError::from)?;
-            let spec = select::spec_of(global, &state)?;
-            let expected = expected_nodes(&spec).into_iter();
-            expected
-                .map(|(name, _)| {
-                    let state = found.iter().find(|n| n.name == name).map_or("missing", |n| n.state.as_str()).to_owned();
-                    (name, state)
-                })
-                .collect()
+    let mut nodes: Vec<(String, String)> = Vec::new();
+    if state.cluster.is_some() {
+        let spec = select::spec_of(global, &state)?;
+        let found = select::of_session(global, &state).machines(&session, &state).await?;
+        for (name, _) in expected_nodes(&spec) {
+            let state = found.iter().find(|n| n.name == name).map_or("missing", |n| n.state.as_str()).to_owned();
+            nodes.push((name, state));
         }
-    };
+    }
+    let agent = Agent::of(&session);
     if global.format == Format::Json {
+        let agent = agent
+            .map(|a| json!({"pid": a.process.pid, "alive": a.alive(), "started": a.started, "url": a.url, "idleSeconds": a.idle_seconds}));
         let nodes: serde_json::Map<_, _> = nodes.into_iter().map(|(k, v)| (k, v.into())).collect();
         print_json(&json!({
             "stateDir": dir, "session": state.id, "phase": phase(&state), "backend": state.backend, "created": state.created,
-            "cluster": state.cluster.map(|c| json!({"name": c.name, "phase": c.phase})), "nodes": nodes, "lastRun": state.last_run,
+            "cluster": state.cluster.map(|c| json!({"name": c.name, "phase": c.phase})), "nodes": nodes, "lastRun": state.last_run, "agent": agent,
         }))?;
         return Ok(0);
     }
@@ -77,6 +73,13 @@ pub(super) async fn status(global: &Global) -> Result<u8, Failure> {
     let args = [("session", state.id.as_str()), ("phase", phase(&state)), ("backend", state.backend.as_str()), ("cluster", cluster)];
     let mut lines = vec![texts.with("cli-status-session", &[args.as_slice(), &[("age", &age), ("dir", &dir)]].concat())];
     lines.extend(nodes.iter().map(|(node, state)| texts.with("cli-status-node", &[("node", node), ("state", state)])));
+    if let Some(agent) = agent {
+        let life = texts.get(if agent.alive() { "cli-agent-alive" } else { "cli-agent-dead" });
+        let idle = format!("{:#}", jiff::SignedDuration::from_secs(i64::try_from(agent.idle_seconds).unwrap_or(i64::MAX)));
+        let (pid, log) = (agent.process.pid.to_string(), Agent::log(&session).display().to_string());
+        let args = [("pid", pid.as_str()), ("life", life.as_str()), ("idle", idle.as_str()), ("log", log.as_str())];
+        lines.push(texts.with("cli-status-agent", &args));
+    }
     if let Some(run) = &state.last_run {
         lines.push(texts.with("cli-status-journal", &[("journal", &session.journal(run).display().to_string())]));
     }
@@ -109,13 +112,20 @@ pub(super) fn kubeconfig(global: &Global) -> Result<u8, Failure> {
 
 pub(super) async fn token(global: &Global) -> Result<u8, Failure> {
     let (session, state) = made(global)?;
-    let settings = select::settings(global, select::spec_of(global, &state)?, session)?;
+    let settings = select::settings(global, select::spec_of(global, &state)?, session).await?;
+    let user = settings.spec.dashboard.admin_user.clone();
+    if settings.provider.installs() == Installs::FromManifests {
+        let client = crate::cluster::client(&settings.session.kubeconfig(), &format!("kind-{}", settings.spec.cluster.name)).await;
+        let token = request_token(&client.map_err(StageError::from)?, &user).await.map_err(StageError::kube("make a token"))?;
+        print(&token)?;
+        return Ok(0);
+    }
     // No run: nothing is recorded, and the session's lock is not needed to ask the API server for a token.
     let journal = crate::journal::Journal::in_memory();
     let tools = crate::tools::Tools::new(&settings.spec.tools, &settings.spec.downloads, settings.cache, journal.clone());
     let kubectl = tools.kubectl().await.map_err(StageError::from)?;
     let output = bound_kubectl(kubectl, &settings.session)
-        .args(["-n", DASHBOARD_NAMESPACE, "create", "token", &settings.spec.dashboard.admin_user])
+        .args(["-n", DASHBOARD_NAMESPACE, "create", "token", &user])
         .secret_output()
         .timeout(settings.waiting.limit(Limit::ShortCommand))
         .ok(&journal)

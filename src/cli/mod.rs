@@ -1,5 +1,6 @@
 //! The command line. It parses, calls the library and prints; a library user misses nothing of it.
 
+mod agent;
 mod catalogue;
 mod environment;
 mod plan;
@@ -64,10 +65,12 @@ struct Global {
 /// A source of clusters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Backend {
-    /// kind where a container engine answers.
+    /// kind where a container engine answers, else embedded.
     Auto,
     /// A real Kind cluster.
     Kind,
+    /// A simulated cluster in a process of its own, without any engine.
+    Embedded,
 }
 
 /// A form of the result.
@@ -112,6 +115,9 @@ enum Command {
     Kubeconfig,
     /// Print a new token of the Dashboard's admin user.
     Token,
+    /// Host the embedded cluster of a state directory; `up` starts it.
+    #[command(hide = true)]
+    Agent,
 }
 
 /// An error of the command line with its exit code.
@@ -186,12 +192,13 @@ async fn dispatch(cli: &Cli) -> Result<u8, Failure> {
         Command::Verify => run::run(global, run::Work::Verify).await,
         Command::Down => run::down(global).await,
         Command::Status => environment::status(global).await,
-        Command::Plan => plan::plan(global),
+        Command::Plan => plan::plan(global).await,
         Command::List { what } => catalogue::list(global, *what),
         Command::Explain { id } => catalogue::explain(global, id),
         Command::Env => environment::env(global),
         Command::Kubeconfig => environment::kubeconfig(global),
         Command::Token => environment::token(global).await,
+        Command::Agent => agent::agent(global).await,
     }
 }
 

@@ -5,31 +5,34 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use super::{Failure, Format, Global, print, print_json, select};
+use crate::cluster::Provider;
 use crate::journal::Redactor;
 use crate::spec::{Spec, advisories};
 use crate::stages::{PlanStep, builtin};
 use crate::text;
 
-pub(super) fn plan(global: &Global) -> Result<u8, Failure> {
+pub(super) async fn plan(global: &Global) -> Result<u8, Failure> {
     select::no_junit(global)?;
     let spec = select::spec(global)?;
-    let dir = select::session(global)?.dir().display().to_string();
+    let session = select::session(global)?;
+    let dir = session.dir().display().to_string();
+    let provider = select::provider(global, session.load()?.as_ref()).await?;
     if global.format == Format::Json {
         let stages: Vec<_> = builtin()
             .iter()
-            .map(|s| json!({"id": s.id, "title": s.info().title, "needs": s.needs, "steps": s.action.plan(&spec)}))
+            .map(|s| json!({"id": s.id, "title": s.info().title, "needs": s.needs, "steps": s.action.plan(&spec, provider.as_ref())}))
             .collect();
         let mut plan = json!({"state": dir, "spec": spec, "stages": stages});
         Redactor::default().json(&mut plan);
         print_json(&plan)?;
     } else {
-        print(&render(&spec).replace("{state}", &dir))?;
+        print(&render(&spec, provider.as_ref()).replace("{state}", &dir))?;
     }
     Ok(0)
 }
 
 /// A plan as text, with `{state}` for the state directory.
-pub(super) fn render(spec: &Spec) -> String {
+pub(super) fn render(spec: &Spec, provider: &dyn Provider) -> String {
     let mut out = String::new();
     for advisory in advisories(spec) {
         let _ = writeln!(out, "{}", text::current().with("cli-warning", &[("text", &crate::harness::advice(&advisory))]));
@@ -37,7 +40,7 @@ pub(super) fn render(spec: &Spec) -> String {
     for stage in builtin() {
         let needs = if stage.needs.is_empty() { String::new() } else { format!("  <- {}", stage.needs.join(", ")) };
         let _ = writeln!(out, "{}: {}{needs}", stage.id, stage.info().title);
-        for step in stage.action.plan(spec) {
+        for step in stage.action.plan(spec, provider) {
             match step {
                 PlanStep::Note { text } => {
                     let _ = writeln!(out, "    {text}");
@@ -63,11 +66,13 @@ pub(super) fn render(spec: &Spec) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::kind::Kind;
     use crate::spec::{Request, load};
 
     fn with(sets: &[&str]) -> String {
         let sets = sets.iter().map(|s| (*s).to_owned()).collect();
-        let plan = render(&load(&Request { sets, ..Request::default() }).unwrap());
+        let kind = Kind::new(crate::engine::endpoint::find(|_| None));
+        let plan = render(&load(&Request { sets, ..Request::default() }).unwrap(), &kind);
         // Downloads are for the machine that runs the test.
         let os = if cfg!(target_os = "macos") { "darwin" } else { "linux" };
         let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };

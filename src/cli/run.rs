@@ -22,10 +22,10 @@ pub(super) async fn run(global: &Global, work: Work) -> Result<u8, Failure> {
     let (settings, name) = match work {
         Work::Verify => {
             let (session, state) = select::existing(global)?;
-            (select::settings(global, select::spec_of(global, &state)?, session)?, "verify")
+            (select::settings(global, select::spec_of(global, &state)?, session).await?, "verify")
         }
         Work::Run | Work::Up => {
-            let settings = select::settings(global, select::spec(global)?, select::session(global)?)?;
+            let settings = select::settings(global, select::spec(global)?, select::session(global)?).await?;
             (settings, if work == Work::Run { "run" } else { "up" })
         }
     };
@@ -83,7 +83,7 @@ pub(super) async fn down(global: &Global) -> Result<u8, Failure> {
         return Ok(0);
     };
     // What was made is what is removed, whatever the options and files say now.
-    let settings = select::settings(global, select::recorded(&state)?, session)?;
+    let settings = select::settings(global, select::recorded(&state)?, session).await?;
     let progress = Progress::new(global.verbose > 0, false);
     let mut signals = Signals::catch()?;
     let work = async { Harness::begin(settings, "down", Purpose::Remove, progress.listener()).await?.down().await };
@@ -164,7 +164,7 @@ fn width() -> usize {
 }
 
 /// A line for the person, apart from the result.
-fn tell(line: &str) {
+pub(super) fn tell(line: &str) {
     use std::io::Write;
     // Nothing can be done when standard error is closed.
     let _ = writeln!(std::io::stderr().lock(), "{line}");

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 
 use super::{Backend, Failure, Format, Global};
 use crate::cluster::Provider;
+use crate::cluster::embedded::Embedded;
 use crate::cluster::kind::Kind;
 use crate::engine::endpoint;
 use crate::harness::{Settings, named_specs, spec_files, tool_cache};
@@ -85,20 +86,43 @@ fn without_nulls(mut value: serde_json::Value) -> serde_json::Value {
     value
 }
 
-/// The backend. `auto` means kind: the engine is looked for in the preflight, which says what to do when none answers.
-fn provider(backend: Backend) -> Arc<dyn Provider> {
-    match backend {
-        Backend::Auto | Backend::Kind => Arc::new(Kind::new(endpoint::find(var))),
+/// The source of the clusters of a session that exists, whatever the options would choose for a new one.
+pub(super) fn of_session(global: &Global, state: &State) -> Arc<dyn Provider> {
+    match (global.backend.unwrap_or(Backend::Auto), state.backend.as_str()) {
+        (Backend::Embedded, _) | (Backend::Auto, "embedded") => Arc::new(Embedded::in_agent()),
+        (Backend::Kind | Backend::Auto, _) => Arc::new(Kind::new(endpoint::find(var))),
     }
 }
 
+/// The source of clusters that the options ask for. `auto` goes on with what the session has; where it has nothing it takes kind where a
+/// container engine answers, and else the embedded cluster, which it says so that nobody can miss it. In CI it refuses to.
+pub(super) async fn provider(global: &Global, state: Option<&State>) -> Result<Arc<dyn Provider>, Failure> {
+    if let Some(state) = state.filter(|s| s.cluster.is_some()) {
+        return Ok(of_session(global, state));
+    }
+    match global.backend.unwrap_or(Backend::Auto) {
+        Backend::Embedded => return Ok(Arc::new(Embedded::in_agent())),
+        Backend::Kind => return Ok(Arc::new(Kind::new(endpoint::find(var)))),
+        Backend::Auto => {}
+    }
+    let kind = Kind::new(endpoint::find(var));
+    let Err(error) = kind.engine().await else { return Ok(Arc::new(kind)) };
+    let texts = text::current();
+    if var("CI").is_some_and(|ci| !matches!(ci.as_str(), "" | "0" | "false")) {
+        return Err(Failure::new(3, &error, Some(texts.get("cli-hint-no-downgrade"))));
+    }
+    super::run::tell(&texts.with("cli-downgrade", &[("error", &crate::error::one_line(&error))]));
+    Ok(Arc::new(Embedded::in_agent()))
+}
+
 /// Everything that a run needs.
-pub(super) fn settings(global: &Global, spec: Spec, session: Session) -> Result<Settings, Failure> {
+pub(super) async fn settings(global: &Global, spec: Spec, session: Session) -> Result<Settings, Failure> {
     if !(0.01..=100.0).contains(&global.timeout_scale) {
         return Err(Failure::usage(text::current().get("cli-bad-timeout-scale"), None));
     }
     let waiting = Waiting::new(Arc::new(RealClock::default()), Limits::scaled(global.timeout_scale));
-    Ok(Settings { spec, session, provider: provider(global.backend.unwrap_or(Backend::Auto)), waiting, cache: tool_cache(var) })
+    let provider = provider(global, session.load()?.as_ref()).await?;
+    Ok(Settings { spec, session, provider, waiting, cache: tool_cache(var) })
 }
 
 /// Refuses a form that a command does not have.

@@ -12,9 +12,10 @@ use super::kind_config::{expected_nodes, kind_config};
 use super::{Capabilities, Capability, Cluster, Made, NodeAccess, NodeError, NodeMachine, Provider, Teardown};
 use crate::engine::{Endpoint, Engine, EngineError, ExecOutput, NodeContainer};
 use crate::journal::{Event, Fidelity};
-use crate::session::{ClusterPhase, ClusterState};
-use crate::stages::{Context, StageError};
-use crate::tools::{Command, Stream};
+use crate::session::{ClusterPhase, ClusterState, Session, SessionError, State};
+use crate::spec::Spec;
+use crate::stages::{Context, PlanStep, StageError};
+use crate::tools::{Command, Stream, copy_docker_config, docker_config_dir};
 use crate::wait::{Limit, Progress};
 
 /// The kind backend.
@@ -100,6 +101,7 @@ impl Kind {
     }
 
     async fn provision(&self, context: &Context) -> Result<Made, StageError> {
+        Self::copy_client_config(context)?;
         let config = kind_config(&context.spec, &context.session.certs_dir());
         let recorded = context.state().cluster;
         match self.find(context).await? {
@@ -153,6 +155,17 @@ impl Kind {
             Err(StageError::Wait(e)) => Err(StageError::refused("api-silent", [("seen", e.last)])),
             Err(e) => Err(e),
         }
+    }
+
+    /// kind reads proxies from the docker client's configuration as well; it gets a copy that has none.
+    fn copy_client_config(context: &Context) -> Result<(), StageError> {
+        let copy = context.session.docker_config();
+        let failed = |source| SessionError::Write { path: copy.clone(), source };
+        std::fs::create_dir_all(&copy).map_err(failed)?;
+        if let Some(from) = docker_config_dir() {
+            copy_docker_config(&from, &copy).map_err(failed)?;
+        }
+        Ok(())
     }
 
     async fn create(&self, context: &Context, config: String) -> Result<(), StageError> {
@@ -286,6 +299,8 @@ impl Kind {
         capabilities.give(Capability::NODE_EXEC);
         capabilities.give(Capability::NODE_INVENTORY);
         capabilities.give(Capability::IMAGE_PULL);
+        capabilities.give(Capability::TYPED_REQUESTS);
+        capabilities.give(Capability::PORT_FORWARD);
         Ok(Cluster {
             name: context.spec.cluster.name.clone(),
             client: super::client(&context.session.kubeconfig(), &kube_context(context)).await?,
@@ -349,6 +364,35 @@ impl Provider for Kind {
         Fidelity::Real
     }
 
+    fn plan(&self, spec: &Spec) -> Vec<PlanStep> {
+        let config = "{state}/kind-config.yaml";
+        let content = kind_config(spec, "{state}/certs.d".as_ref());
+        vec![
+            PlanStep::File { path: config.to_owned(), on_nodes: false, content },
+            PlanStep::note("plan-network", &[]),
+            PlanStep::command([
+                "kind",
+                "create",
+                "cluster",
+                "--name",
+                &spec.cluster.name,
+                "--retain",
+                "--config",
+                config,
+                "--kubeconfig",
+                "{state}/kubeconfig",
+            ]),
+        ]
+    }
+
+    fn machines<'a>(&'a self, _session: &'a Session, state: &'a State) -> BoxFuture<'a, Result<Vec<NodeMachine>, StageError>> {
+        Box::pin(async move {
+            let Some(cluster) = &state.cluster else { return Ok(Vec::new()) };
+            let nodes = self.engine().await?.nodes(&cluster.name).await?;
+            Ok(nodes.into_iter().map(|n| NodeMachine { name: n.name, role: n.role, state: n.state, started: None }).collect())
+        })
+    }
+
     fn preflight<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<(), StageError>> {
         Box::pin(async move {
             let engine = self.engine().await?;
@@ -356,6 +400,7 @@ impl Provider for Kind {
                 return Err(StageError::refused("docker-cli", []));
             }
             super::kind_host::check(engine, context).await?;
+            context.tools.kind().await?;
             if let Found::Foreign { container, .. } = self.find(context).await? {
                 return Err(refuse_foreign(context, container));
             }

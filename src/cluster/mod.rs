@@ -1,5 +1,6 @@
 //! A cluster as everything above the backends sees it: a client, a private kubeconfig, capabilities and access to its nodes.
 
+pub mod embedded;
 pub mod kind;
 pub mod kind_config;
 mod kind_host;
@@ -13,7 +14,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 
-pub use provider::{Made, Provider, Teardown};
+pub use provider::{Installs, Made, Part, Provider, Teardown};
 
 use crate::engine::{EngineError, ExecOutput};
 use crate::journal::Fidelity;
@@ -33,6 +34,10 @@ impl Capability {
     pub const KUBECTL: Self = Self(std::borrow::Cow::Borrowed("kubectl"));
     /// A real `istioctl` is there.
     pub const ISTIOCTL: Self = Self(std::borrow::Cow::Borrowed("istioctl"));
+    /// The API server reads the protobuf bodies that kubectl's typed commands send, for example `kubectl create token`.
+    pub const TYPED_REQUESTS: Self = Self(std::borrow::Cow::Borrowed("typed-requests"));
+    /// Ports of pods can be forwarded, as `istioctl version` does to ask istiod.
+    pub const PORT_FORWARD: Self = Self(std::borrow::Cow::Borrowed("port-forward"));
     /// The stages recorded how they installed things.
     pub const TRANSCRIPT: Self = Self(std::borrow::Cow::Borrowed("transcript"));
     /// The spec asks for a proxy on the nodes.
@@ -94,6 +99,14 @@ pub enum NodeError {
         node: String,
         /// Why.
         source: EngineError,
+    },
+    /// The simulated cluster that hosts the node did not answer as it should.
+    #[error("cannot reach node {node}")]
+    Remote {
+        /// The node.
+        node: String,
+        /// Why.
+        source: Box<kube::Error>,
     },
     /// The command ended with another code than 0.
     #[error("`{command}` on node {node} ended with code {code}: {output}")]

@@ -2,9 +2,11 @@
 
 use futures::future::BoxFuture;
 
-use super::Cluster;
+use super::{Cluster, NodeMachine};
 use crate::journal::Fidelity;
-use crate::stages::{Context, StageError};
+use crate::session::{Session, State};
+use crate::spec::Spec;
+use crate::stages::{Context, PlanStep, StageError};
 
 /// How the cluster stage found its cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,12 +26,48 @@ pub struct Teardown {
     pub remains: Vec<String>,
 }
 
+/// Something that the stages install into a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Kubernetes Dashboard.
+    Dashboard,
+    /// Istio.
+    Istio,
+    /// The Gateway API CRDs.
+    GatewayApi,
+}
+
+/// By what means the stages install into a source's clusters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Installs {
+    /// With the guide's own commands and manifests: kubectl and istioctl are needed.
+    AsDocumented,
+    /// From manifests that the source itself has, through the API. kubectl and istioctl are used where they are, and never downloaded.
+    FromManifests,
+}
+
 /// A source of clusters. `kind` is one; each makes the same small [`Cluster`].
 pub trait Provider: Send + Sync {
     /// The word for `--backend`.
     fn name(&self) -> &'static str;
     /// How real its clusters are.
     fn fidelity(&self) -> Fidelity;
+    /// By what means things are installed into its clusters.
+    fn installs(&self) -> Installs {
+        Installs::AsDocumented
+    }
+    /// The manifest of a part, for a source that [installs from manifests](Installs::FromManifests).
+    ///
+    /// # Errors
+    /// When the source has none for this spec.
+    fn manifest(&self, part: Part, spec: &Spec) -> Result<String, StageError> {
+        let _ = spec;
+        Err(StageError::Other { message: format!("there is no manifest of {part:?} but the documented one"), hint: None })
+    }
+    /// What [`Provider::provision`] would do for this spec.
+    fn plan(&self, spec: &Spec) -> Vec<PlanStep>;
+    /// The machines behind the nodes of a session's cluster, for `status`.
+    fn machines<'a>(&'a self, session: &'a Session, state: &'a State) -> BoxFuture<'a, Result<Vec<NodeMachine>, StageError>>;
     /// Refuses what cannot work before anything is changed.
     fn preflight<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<(), StageError>>;
     /// Makes the cluster of the spec, or finds it whole, or repairs it.

@@ -21,7 +21,8 @@ use crate::tools::Running;
 use crate::wait::{Limit, conditions};
 
 const KUBECTL: &[Capability] = &[Capability::KUBECTL];
-const FORGE: &[Capability] = &[Capability::KUBECTL, Capability::NODE_EXEC];
+const TYPED: &[Capability] = &[Capability::KUBECTL, Capability::TYPED_REQUESTS];
+const FORGE: &[Capability] = &[Capability::NODE_EXEC];
 const DASHBOARD: &[&str] = &["dashboard"];
 const USER: &[&str] = &["dashboard", "admin-user"];
 const DEPLOYMENTS: [&str; 2] = ["dashboard-metrics-scraper", "kubernetes-dashboard"];
@@ -66,14 +67,12 @@ pub(super) fn outcomes() -> Vec<Outcome> {
             token_valid,
         )
         .needs(USER)
-        .with(KUBECTL),
-        Outcome::documented("dashboard.login.accepted", section, login_sentence, login_accepted).needs(USER).with(KUBECTL),
-        Outcome::documented("dashboard.login.cluster-admin", section, "提供对新创建的集群的管理权限访问", cluster_admin)
-            .needs(USER)
-            .with(KUBECTL),
-        Outcome::hardening("dashboard.login.wrong-token-refused", wrong_token).needs(USER).with(KUBECTL),
+        .with(TYPED),
+        Outcome::documented("dashboard.login.accepted", section, login_sentence, login_accepted).needs(USER),
+        Outcome::documented("dashboard.login.cluster-admin", section, "提供对新创建的集群的管理权限访问", cluster_admin).needs(USER),
+        Outcome::hardening("dashboard.login.wrong-token-refused", wrong_token).needs(USER),
         Outcome::hardening("dashboard.login.expired-token-refused", expired_token).needs(USER).with(FORGE),
-        Outcome::hardening("dashboard.login.without-session-refused", without_session).needs(USER).with(KUBECTL),
+        Outcome::hardening("dashboard.login.without-session-refused", without_session).needs(USER),
         Outcome::documented("dashboard.proxy.serves", section, "Starting to serve on 127.0.0.1:8001", proxy_serves)
             .needs(DASHBOARD)
             .with(KUBECTL)

@@ -7,6 +7,8 @@ use crate::cluster::Capability;
 use crate::wait::{Limit, Progress};
 
 const ISTIOCTL: &[Capability] = &[Capability::ISTIOCTL];
+/// With a cluster, `istioctl version` forwards a port to istiod.
+const REMOTE: &[Capability] = &[Capability::ISTIOCTL, Capability::PORT_FORWARD];
 
 pub(super) fn outcomes() -> Vec<Outcome> {
     let section = "2.2";
@@ -22,7 +24,7 @@ pub(super) fn outcomes() -> Vec<Outcome> {
         )
         .needs(&["istio"])
         .with(&[Capability::TRANSCRIPT]),
-        Outcome::documented("istioctl.version.after-install", section, "istioctl version", after_install).needs(&["istio"]).with(ISTIOCTL),
+        Outcome::documented("istioctl.version.after-install", section, "istioctl version", after_install).needs(&["istio"]).with(REMOTE),
     ]
 }
 

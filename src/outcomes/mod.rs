@@ -18,6 +18,7 @@ pub use environment::{Environment, runtime_environment};
 pub use judge::{Judged, block_all, judge, judge_all};
 pub use look::{Check, Checked, Look, Stop};
 pub use standin::stand_ins;
+pub use token::request as request_token;
 
 use crate::cluster::Capability;
 use crate::journal::{OutcomeInfo, OutcomeKind};

@@ -4,9 +4,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use jsonwebtoken::{EncodingKey, Header, encode};
+use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::{Api, PostParams};
 use serde_json::{Value, json};
 
 use super::{DASHBOARD_NAMESPACE, Environment, Stop};
+use crate::cluster::Capability;
 use crate::cluster::kind_config::expected_nodes;
 use crate::journal::Secret;
 use crate::wait::Limit;
@@ -28,22 +32,20 @@ pub struct AdminToken {
 }
 
 impl AdminToken {
-    /// `kubectl -n kubernetes-dashboard create token admin-user`, as the guide does it.
+    /// `kubectl -n kubernetes-dashboard create token admin-user`, as the guide does it, where that works; otherwise the request that it makes.
     pub(super) async fn create(env: &Environment) -> Result<Self, Stop> {
-        let output = env
-            .context
-            .kubectl()
-            .await?
-            .args(["-n", DASHBOARD_NAMESPACE, "create", "token", &env.spec.dashboard.admin_user])
-            .secret_output()
-            .timeout(env.waiting.limit(Limit::ShortCommand))
-            .ok(&env.context.journal)
-            .await?;
-        let raw = output.stdout.trim().to_owned();
+        let typed = [Capability::KUBECTL, Capability::TYPED_REQUESTS].iter().all(|c| env.missing(c).is_none());
+        let made_by = if typed { "`kubectl create token` printed" } else { "a TokenRequest gave" };
+        let stdout = if typed {
+            let command = env.context.kubectl().await?.args(["-n", DASHBOARD_NAMESPACE, "create", "token", &env.spec.dashboard.admin_user]);
+            command.secret_output().timeout(env.waiting.limit(Limit::ShortCommand)).ok(&env.context.journal).await?.stdout
+        } else {
+            request(&env.cluster.client, &env.spec.dashboard.admin_user).await.map_err(Stop::kube("make a token"))?
+        };
+        let raw = stdout.trim().to_owned();
         env.context.journal.redactor().learn(&raw);
-        let parts =
-            parse(&raw).ok_or_else(|| Stop::Failed("`kubectl create token` printed something that is no JSON Web Token".to_owned()))?;
-        Ok(Self { noise: output.stdout.lines().count() != 1, raw: Secret::new(raw), header: parts.0, claims: parts.1 })
+        let parts = parse(&raw).ok_or_else(|| Stop::Failed(format!("{made_by} something that is no JSON Web Token")))?;
+        Ok(Self { noise: stdout.lines().count() != 1, raw: Secret::new(raw), header: parts.0, claims: parts.1 })
     }
 
     /// The same token with its signature damaged.
@@ -79,6 +81,16 @@ impl AdminToken {
         env.context.journal.redactor().learn(&token);
         Ok(Secret::new(token))
     }
+}
+
+/// A token for the Dashboard's admin user by a `TokenRequest`, which is what `kubectl create token` sends.
+///
+/// # Errors
+/// When the API server refuses it.
+pub async fn request(client: &kube::Client, user: &str) -> Result<String, kube::Error> {
+    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), DASHBOARD_NAMESPACE);
+    let made = accounts.create_token_request(user, &PostParams::default(), &TokenRequest::default()).await?;
+    Ok(made.status.map(|s| s.token).unwrap_or_default())
 }
 
 /// Header and claims of a compact JSON Web Token (RFC 7519), without a look at its signature.

@@ -163,8 +163,20 @@ const STATE_VERSION: u32 = 1;
 const UNFINISHED: &str = ".unfinished-";
 
 /// Everything that meshproof keeps in a state directory, in the order in which it is removed.
-const ENTRIES: [&str; 9] =
-    ["certs.d", "docker-config", "home", "kind-config.yaml", "kubeconfig", "manifests", "runs", "state.json", "lock"];
+const ENTRIES: [&str; 12] = [
+    "agent.json",
+    "agent.lock",
+    "agent.log",
+    "certs.d",
+    "docker-config",
+    "home",
+    "kind-config.yaml",
+    "kubeconfig",
+    "manifests",
+    "runs",
+    "state.json",
+    "lock",
+];
 
 /// A state directory.
 #[derive(Debug, Clone)]
@@ -192,6 +204,12 @@ impl Session {
         };
         // kind and the engine clean the paths of mounts; ours must compare equal to theirs.
         Ok(Self { dir: clean(&dir) })
+    }
+
+    /// A state directory by its path.
+    #[must_use]
+    pub fn at(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
     }
 
     /// Refuses a directory that holds anything but an environment: it would be ours to remove later.

@@ -1,9 +1,18 @@
 //! What differs between versions of the things that are provisioned, as tables. No other module asks for a version number.
 
+mod crds;
+mod system_images;
+
 use serde::Serialize;
 
 use super::Channel;
 use super::version::Version;
+
+pub use crds::{
+    AmbientDefaults, Column, Crd, CrdVersion, ambient_defaults, api_approved, gateway_api_definitions, gateway_crd_minimum,
+    istio_definitions, istio_values_map,
+};
+pub use system_images::{SystemImages, system_images};
 
 /// A node image that a kind release was published with.
 #[derive(Debug, Clone, PartialEq, Eq)]

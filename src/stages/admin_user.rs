@@ -3,10 +3,12 @@
 
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::ServiceAccount;
-use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
-use kube::api::{Api, DeleteParams};
+use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleRef, Subject};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{Api, DeleteParams, PostParams};
 
 use super::{Action, Done, PlanStep, StageContext, StageError};
+use crate::cluster::{Installs, Provider};
 use crate::outcomes::DASHBOARD_NAMESPACE as NAMESPACE;
 use crate::spec::Spec;
 use crate::wait::Limit;
@@ -22,7 +24,7 @@ impl Action for AdminUser {
             let mut done = Done::Already;
             let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), NAMESPACE);
             if accounts.get_opt(user).await.map_err(StageError::kube(format!("read ServiceAccount {user}")))?.is_none() {
-                create(context, &account).await?;
+                create_account(context, &accounts, &account).await?;
                 done = Done::Provisioned;
             }
             let bindings: Api<ClusterRoleBinding> = Api::all(client);
@@ -35,7 +37,7 @@ impl Action for AdminUser {
                         let delete = StageError::kube(format!("replace ClusterRoleBinding {user}"));
                         bindings.delete(user, &DeleteParams::default()).await.map_err(delete)?;
                     }
-                    create(context, &binding).await?;
+                    create_binding(context, &bindings, &binding).await?;
                     done = Done::Provisioned;
                 }
             }
@@ -43,7 +45,10 @@ impl Action for AdminUser {
         })
     }
 
-    fn plan(&self, spec: &Spec) -> Vec<PlanStep> {
+    fn plan(&self, spec: &Spec, provider: &dyn Provider) -> Vec<PlanStep> {
+        if provider.installs() == Installs::FromManifests {
+            return vec![PlanStep::note("plan-admin-user", &[("user", &spec.dashboard.admin_user)])];
+        }
         commands(spec).iter().map(|c| PlanStep::command(std::iter::once("kubectl").chain(c.iter().map(String::as_str)))).collect()
     }
 }
@@ -61,6 +66,38 @@ fn commands(spec: &Spec) -> [Vec<String>; 2] {
 async fn create(context: &StageContext, args: &[String]) -> Result<(), StageError> {
     let command = context.kubectl().await?.args(args).timeout(context.waiting.limit(Limit::ShortCommand));
     command.ok(&context.journal).await?;
+    Ok(())
+}
+
+/// The guide's `kubectl create`, or the same object through the API.
+async fn create_account(context: &StageContext, api: &Api<ServiceAccount>, args: &[String]) -> Result<(), StageError> {
+    if context.provider.installs() == Installs::AsDocumented {
+        return create(context, args).await;
+    }
+    let user = &context.spec.dashboard.admin_user;
+    let metadata = ObjectMeta { name: Some(user.clone()), ..ObjectMeta::default() };
+    let account = ServiceAccount { metadata, ..ServiceAccount::default() };
+    api.create(&PostParams::default(), &account).await.map_err(StageError::kube(format!("create ServiceAccount {user}")))?;
+    Ok(())
+}
+
+async fn create_binding(context: &StageContext, api: &Api<ClusterRoleBinding>, args: &[String]) -> Result<(), StageError> {
+    if context.provider.installs() == Installs::AsDocumented {
+        return create(context, args).await;
+    }
+    let user = &context.spec.dashboard.admin_user;
+    let group = "rbac.authorization.k8s.io".to_owned();
+    let binding = ClusterRoleBinding {
+        metadata: ObjectMeta { name: Some(user.clone()), ..ObjectMeta::default() },
+        role_ref: RoleRef { api_group: group, kind: "ClusterRole".to_owned(), name: "cluster-admin".to_owned() },
+        subjects: Some(vec![Subject {
+            kind: "ServiceAccount".to_owned(),
+            name: user.clone(),
+            namespace: Some(NAMESPACE.to_owned()),
+            ..Subject::default()
+        }]),
+    };
+    api.create(&PostParams::default(), &binding).await.map_err(StageError::kube(format!("create ClusterRoleBinding {user}")))?;
     Ok(())
 }
 

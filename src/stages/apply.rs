@@ -1,11 +1,18 @@
 //! Manifests: fetched once, kept as applied, read with the YAML reader that knows no surprises.
 
+use std::collections::BTreeMap;
+
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, DeleteParams, ListParams};
+use kube::Client;
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use kube::core::GroupVersionKind;
+use kube::discovery::{Scope, pinned_kind};
 use serde_json::Value;
 
-use super::{StageContext, StageError};
+use super::{PlanStep, StageContext, StageError};
+use crate::cluster::{Installs, Part, Provider};
+use crate::spec::Spec;
 use crate::tools::{MAX_TEXT_BYTES, fetch_text};
 use crate::wait::terminal::pod_trouble;
 use crate::wait::{Limit, conditions};
@@ -28,14 +35,86 @@ pub(super) async fn fetch(context: &StageContext, name: &str, source: &str) -> R
     Ok(text)
 }
 
-/// Whether every one of the things that `args` name exists; `kubectl get` says so.
-pub(super) async fn exist(context: &StageContext, args: &[&std::ffi::OsStr]) -> Result<bool, StageError> {
-    let command = context.kubectl().await?.args(["get", "-o", "name"]).args(args).timeout(context.waiting.limit(Limit::ShortCommand));
-    Ok(command.output(&context.journal).await?.success())
+/// The manifest of a part: the documented one from `source`, or that of the cluster's source. Both are kept under `name`, as applied.
+pub(super) async fn manifest(context: &StageContext, part: Part, name: &str, source: &str) -> Result<String, StageError> {
+    if context.provider.installs() == Installs::AsDocumented {
+        return fetch(context, name, source).await;
+    }
+    let text = context.provider.manifest(part, &context.spec)?;
+    context.session.write(&format!("manifests/{name}"), &text)?;
+    Ok(text)
+}
+
+/// What a plan says about a part: the guide's own command, or the manifest that is applied instead.
+pub(super) fn plan(part: Part, name: &str, documented: Vec<PlanStep>, spec: &Spec, provider: &dyn Provider) -> Vec<PlanStep> {
+    if provider.installs() == Installs::AsDocumented {
+        return documented;
+    }
+    match provider.manifest(part, spec) {
+        Ok(content) => vec![
+            PlanStep::File { path: format!("{{state}}/manifests/{name}"), on_nodes: false, content },
+            PlanStep::note("plan-apply", &[]),
+        ],
+        Err(e) => vec![PlanStep::Note { text: crate::error::one_line(&e) }],
+    }
+}
+
+/// A thing by what its manifest calls it.
+pub(super) struct Named<'a> {
+    pub(super) api_version: &'a str,
+    pub(super) kind: &'a str,
+    pub(super) namespace: &'a str,
+    pub(super) name: &'a str,
+}
+
+impl<'a> Named<'a> {
+    pub(super) fn of(object: &'a Value) -> Self {
+        let text = |v: &'a Value| v.as_str().unwrap_or_default();
+        let meta = &object["metadata"];
+        let (api_version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
+        Self { api_version, kind, namespace: text(&meta["namespace"]), name: text(&meta["name"]) }
+    }
+}
+
+/// The resources behind kinds, each looked up once.
+#[derive(Default)]
+struct Resources(BTreeMap<(String, String), (ApiResource, Scope)>);
+
+impl Resources {
+    async fn api(&mut self, client: &Client, thing: &Named<'_>) -> Result<Api<DynamicObject>, kube::Error> {
+        let key = (thing.api_version.to_owned(), thing.kind.to_owned());
+        if !self.0.contains_key(&key) {
+            let (group, version) = thing.api_version.split_once('/').unwrap_or(("", thing.api_version));
+            let (resource, capabilities) = pinned_kind(client, &GroupVersionKind::gvk(group, version, thing.kind)).await?;
+            self.0.insert(key.clone(), (resource, capabilities.scope));
+        }
+        let (resource, scope) = &self.0[&key];
+        Ok(match scope {
+            Scope::Cluster => Api::all_with(client.clone(), resource),
+            Scope::Namespaced if thing.namespace.is_empty() => Api::namespaced_with(client.clone(), "default", resource),
+            Scope::Namespaced => Api::namespaced_with(client.clone(), thing.namespace, resource),
+        })
+    }
+}
+
+/// Whether every one of the things exists. A kind that the API server does not know exists in no thing.
+pub(super) async fn exist(context: &StageContext, things: &[Named<'_>]) -> Result<bool, StageError> {
+    let client = context.client().await?;
+    let mut resources = Resources::default();
+    for thing in things {
+        let found = async { resources.api(&client, thing).await?.get_metadata_opt(thing.name).await }.await;
+        match found {
+            Ok(Some(_)) => {}
+            Ok(None) | Err(kube::Error::Discovery(_)) => return Ok(false),
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(false),
+            Err(e) => return Err(StageError::kube(format!("look for {} {}", thing.kind, thing.name))(e)),
+        }
+    }
+    Ok(true)
 }
 
 /// The objects of a manifest.
-pub(super) fn objects(source: &str, text: &str) -> Result<Vec<Value>, StageError> {
+pub(crate) fn objects(source: &str, text: &str) -> Result<Vec<Value>, StageError> {
     let unusable = |reason: String| StageError::Manifest { manifest: source.to_owned(), reason };
     let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|e| unusable(e.to_string()))?;
     let objects: Vec<Value> = documents.into_iter().filter(|d| !d.is_null()).collect();
@@ -46,18 +125,22 @@ pub(super) fn objects(source: &str, text: &str) -> Result<Vec<Value>, StageError
     if objects.is_empty() { Err(unusable("it holds no object".to_owned())) } else { Ok(objects) }
 }
 
-/// `kubectl apply` of the kept manifest.
-pub(super) async fn apply(context: &StageContext, name: &str, flags: &[&str]) -> Result<(), StageError> {
-    context
-        .kubectl()
-        .await?
-        .arg("apply")
-        .args(flags)
-        .arg("-f")
-        .arg(context.session.manifest(name))
-        .timeout(context.waiting.limit(Limit::Controller))
-        .ok(&context.journal)
-        .await?;
+/// Applies the kept manifest: with `kubectl apply` as the guide does, or object by object through the API, server-side.
+pub(super) async fn apply(context: &StageContext, name: &str, flags: &[&str], text: &str) -> Result<(), StageError> {
+    if context.provider.installs() == Installs::AsDocumented {
+        let command = context.kubectl().await?.arg("apply").args(flags).arg("-f").arg(context.session.manifest(name));
+        command.timeout(context.waiting.limit(Limit::Controller)).ok(&context.journal).await?;
+        return Ok(());
+    }
+    let client = context.client().await?;
+    let mut resources = Resources::default();
+    let params = PatchParams::apply("meshproof").force();
+    for object in objects(name, text)? {
+        let thing = Named::of(&object);
+        let failed = || StageError::kube(format!("apply {} {}", thing.kind, thing.name));
+        let api = resources.api(&client, &thing).await.map_err(failed())?;
+        api.patch(thing.name, &params, &Patch::Apply(&object)).await.map_err(failed())?;
+    }
     Ok(())
 }
 

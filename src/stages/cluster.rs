@@ -8,8 +8,8 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{Api, ListParams};
 
 use super::{Action, Done, PlanStep, StageContext, StageError};
-use crate::cluster::Made;
-use crate::cluster::kind_config::{expected_nodes, kind_config};
+use crate::cluster::kind_config::expected_nodes;
+use crate::cluster::{Made, Provider};
 use crate::journal::Event;
 use crate::spec::Spec;
 use crate::wait::terminal::{Trouble, first_trouble};
@@ -32,25 +32,8 @@ impl Action for MakeCluster {
         })
     }
 
-    fn plan(&self, spec: &Spec) -> Vec<PlanStep> {
-        let config = "{state}/kind-config.yaml";
-        let content = kind_config(spec, "{state}/certs.d".as_ref());
-        vec![
-            PlanStep::File { path: config.to_owned(), on_nodes: false, content },
-            PlanStep::note("plan-network", &[]),
-            PlanStep::command([
-                "kind",
-                "create",
-                "cluster",
-                "--name",
-                &spec.cluster.name,
-                "--retain",
-                "--config",
-                config,
-                "--kubeconfig",
-                "{state}/kubeconfig",
-            ]),
-        ]
+    fn plan(&self, spec: &Spec, provider: &dyn Provider) -> Vec<PlanStep> {
+        provider.plan(spec)
     }
 }
 
@@ -95,7 +78,7 @@ impl Action for Nodes {
         })
     }
 
-    fn plan(&self, spec: &Spec) -> Vec<PlanStep> {
+    fn plan(&self, spec: &Spec, _provider: &dyn Provider) -> Vec<PlanStep> {
         let names: Vec<String> = expected_nodes(spec).into_iter().map(|(name, _)| name).collect();
         vec![PlanStep::note("plan-nodes", &[("nodes", &names.join(", "))])]
     }

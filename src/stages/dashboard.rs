@@ -6,8 +6,9 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 
-use super::apply::{apply, exist, fetch, objects, pods_ready, restart_stuck_pods};
+use super::apply::{Named, apply, exist, manifest, objects, plan, pods_ready, restart_stuck_pods};
 use super::{Action, Done, PlanStep, StageContext, StageError};
+use crate::cluster::{Part, Provider};
 use crate::outcomes::DASHBOARD_NAMESPACE as NAMESPACE;
 use crate::spec::Spec;
 use crate::wait::{Limit, conditions};
@@ -20,20 +21,21 @@ impl Action for Dashboard {
     fn provision<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>> {
         Box::pin(async move {
             let source = &context.spec.dashboard.manifest;
-            let text = fetch(context, MANIFEST, source).await?;
+            let text = manifest(context, Part::Dashboard, MANIFEST, source).await?;
             let wanted = deployments(source, &text)?;
             let client = context.client().await?;
             let api: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
             let present =
                 api.list(&ListParams::default()).await.map_err(StageError::kube(format!("list the Deployments of {NAMESPACE}")))?;
-            let manifest = context.session.manifest(MANIFEST);
+            let all = objects(source, &text)?;
+            let things: Vec<Named<'_>> = all.iter().map(Named::of).collect();
             let whole = wanted.iter().all(|w| present.iter().any(|p| is_true(w, p)))
                 && pods_ready(&client, NAMESPACE).await?
-                && exist(context, &["-f".as_ref(), manifest.as_os_str()]).await?;
+                && exist(context, &things).await?;
             if whole {
                 return Ok(Done::Already);
             }
-            apply(context, MANIFEST, &[]).await?;
+            apply(context, MANIFEST, &[], &text).await?;
             restart_stuck_pods(context, NAMESPACE).await?;
             let mut waiter = context.waiting.waiter();
             let deployments = waiter.watch(api, &ListParams::default());
@@ -46,8 +48,9 @@ impl Action for Dashboard {
         })
     }
 
-    fn plan(&self, spec: &Spec) -> Vec<PlanStep> {
-        vec![PlanStep::command(["kubectl", "apply", "-f", &spec.dashboard.manifest])]
+    fn plan(&self, spec: &Spec, provider: &dyn Provider) -> Vec<PlanStep> {
+        let documented = vec![PlanStep::command(["kubectl", "apply", "-f", &spec.dashboard.manifest])];
+        plan(Part::Dashboard, MANIFEST, documented, spec, provider)
     }
 }
 

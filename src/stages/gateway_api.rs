@@ -5,8 +5,9 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 
-use super::apply::{apply, fetch, objects};
+use super::apply::{apply, manifest, objects, plan};
 use super::{Action, Done, PlanStep, StageContext, StageError};
+use crate::cluster::{Part, Provider};
 use crate::journal::Event;
 use crate::outcomes::{BUNDLE_VERSION, CHANNEL};
 use crate::spec::Spec;
@@ -22,7 +23,7 @@ impl Action for GatewayApi {
     fn provision<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>> {
         Box::pin(async move {
             let spec = &context.spec.gateway_api;
-            let text = fetch(context, MANIFEST, &spec.manifest).await?;
+            let text = manifest(context, Part::GatewayApi, MANIFEST, &spec.manifest).await?;
             let names = crds_of(&spec.manifest, &text)?;
             let api: Api<CustomResourceDefinition> = Api::all(context.client().await?);
             let present = api.list(&ListParams::default()).await.map_err(StageError::kube("list the CRDs"))?;
@@ -40,7 +41,7 @@ impl Action for GatewayApi {
                 }
             } else {
                 // Server-side: the larger bundles do not fit into the annotation of a client-side apply (P29).
-                apply(context, MANIFEST, &["--server-side", "--force-conflicts"]).await?;
+                apply(context, MANIFEST, &["--server-side", "--force-conflicts"], &text).await?;
             }
             let mut waiter = context.waiting.waiter();
             let crds = waiter.watch(api, &ListParams::default());
@@ -50,11 +51,11 @@ impl Action for GatewayApi {
         })
     }
 
-    fn plan(&self, spec: &Spec) -> Vec<PlanStep> {
-        vec![
-            PlanStep::note("plan-gateway-api", &[]),
-            PlanStep::command(["kubectl", "apply", "--server-side", "--force-conflicts", "-f", &spec.gateway_api.manifest]),
-        ]
+    fn plan(&self, spec: &Spec, provider: &dyn Provider) -> Vec<PlanStep> {
+        let command = PlanStep::command(["kubectl", "apply", "--server-side", "--force-conflicts", "-f", &spec.gateway_api.manifest]);
+        let mut steps = vec![PlanStep::note("plan-gateway-api", &[])];
+        steps.extend(plan(Part::GatewayApi, MANIFEST, vec![command], spec, provider));
+        steps
     }
 }
 

@@ -7,8 +7,9 @@ use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 use kube::api::{Api, ListParams};
 
-use super::apply::{exist, pods_ready, restart_stuck_pods};
+use super::apply::{Named, apply, exist, manifest, plan, pods_ready, restart_stuck_pods};
 use super::{Action, Done, PlanStep, StageContext, StageError};
+use crate::cluster::{Installs, Part, Provider};
 use crate::outcomes::{ISTIO_NAMESPACE as NAMESPACE, is_version};
 use crate::spec::Spec;
 use crate::tools::Stream;
@@ -21,20 +22,21 @@ pub const VERSION_BEFORE: &str = "istioctl.version-before";
 pub const INSTALL: &str = "istio.install";
 
 /// Parts of an installation that no workload's status tells of. Source: Istio `manifests/charts`, the same from 1.24 to 1.31.
-const PARTS: [&str; 12] = [
-    "--namespace",
-    NAMESPACE,
-    "service/istiod",
-    "configmap/istio",
-    "configmap/istio-sidecar-injector",
-    "serviceaccount/istiod",
-    "serviceaccount/istio-cni",
-    "serviceaccount/ztunnel",
-    "mutatingwebhookconfiguration/istio-sidecar-injector",
-    "validatingwebhookconfiguration/istio-validator-istio-system",
-    "crd/virtualservices.networking.istio.io",
-    "crd/authorizationpolicies.security.istio.io",
+const PARTS: [(&str, &str, &str, &str); 10] = [
+    ("v1", "Service", NAMESPACE, "istiod"),
+    ("v1", "ConfigMap", NAMESPACE, "istio"),
+    ("v1", "ConfigMap", NAMESPACE, "istio-sidecar-injector"),
+    ("v1", "ServiceAccount", NAMESPACE, "istiod"),
+    ("v1", "ServiceAccount", NAMESPACE, "istio-cni"),
+    ("v1", "ServiceAccount", NAMESPACE, "ztunnel"),
+    ("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", "", "istio-sidecar-injector"),
+    ("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "", "istio-validator-istio-system"),
+    ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", "virtualservices.networking.istio.io"),
+    ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", "authorizationpolicies.security.istio.io"),
 ];
+
+/// Name of the kept manifest, where Istio is installed from one.
+const MANIFEST: &str = "istio.yaml";
 
 pub(super) struct Istio;
 
@@ -50,23 +52,25 @@ impl Action for Istio {
             let found = (arcs(found_deployments.items), arcs(found_sets.items));
             let whole = lacks(&context.spec, &found.0, &found.1).is_none()
                 && pods_ready(&client, NAMESPACE).await?
-                && exist(context, &PARTS.map(str::as_ref)).await?;
+                && exist(context, &PARTS.map(|(api_version, kind, namespace, name)| Named { api_version, kind, namespace, name })).await?;
             if whole {
                 return Ok(Done::Already);
             }
+            let documented = context.provider.installs() == Installs::AsDocumented;
             if found.0.is_empty() && found.1.is_empty() {
-                let output = context
-                    .istioctl()
-                    .await?
-                    .arg("version")
-                    .timeout(context.waiting.limit(Limit::ShortCommand))
-                    .output(&context.journal)
-                    .await?;
-                context.keep_transcript(VERSION_BEFORE, output.record)?;
+                // Where nothing is installed with istioctl, it may still say what it sees before.
+                if documented || context.tools.istioctl().await.is_ok() {
+                    version_before(context).await?;
+                }
             } else {
                 restart_stuck_pods(context, NAMESPACE).await?;
             }
-            install(context, &client).await?;
+            if documented {
+                install(context, &client).await?;
+            } else {
+                let text = manifest(context, Part::Istio, MANIFEST, MANIFEST).await?;
+                apply(context, MANIFEST, &[], &text).await?;
+            }
             let mut waiter = context.waiting.waiter();
             let ready = ready(&mut waiter, &context.spec, &client);
             waiter.until("Istio is ready", Limit::IstioReady, ready).await?;
@@ -74,12 +78,21 @@ impl Action for Istio {
         })
     }
 
-    fn plan(&self, spec: &Spec) -> Vec<PlanStep> {
-        vec![
+    fn plan(&self, spec: &Spec, provider: &dyn Provider) -> Vec<PlanStep> {
+        let documented = vec![
             PlanStep::command(["istioctl", "version"]),
             PlanStep::command(std::iter::once("istioctl").chain(arguments(spec).iter().map(String::as_str))),
-        ]
+        ];
+        plan(Part::Istio, MANIFEST, documented, spec, provider)
     }
+}
+
+/// `istioctl version` before anything is installed, kept as a transcript.
+async fn version_before(context: &StageContext) -> Result<(), StageError> {
+    let command = context.istioctl().await?.arg("version").timeout(context.waiting.limit(Limit::ShortCommand));
+    let output = command.output(&context.journal).await?;
+    context.keep_transcript(VERSION_BEFORE, output.record)?;
+    Ok(())
 }
 
 /// The guide's command, word for word.

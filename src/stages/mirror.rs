@@ -7,10 +7,10 @@ use std::path::Path;
 use futures::future::BoxFuture;
 
 use super::{Action, Done, PlanStep, StageContext, StageError};
+use crate::cluster::Provider;
 use crate::cluster::kind_config::certs_files;
 use crate::session::SessionError;
 use crate::spec::Spec;
-use crate::tools::{copy_docker_config, docker_config_dir};
 
 pub(super) struct Mirror;
 
@@ -26,18 +26,11 @@ impl Action for Mirror {
                     changed = true;
                 }
             }
-            // kind reads proxies from the docker client's configuration as well; the copy has none.
-            let copy = context.session.docker_config();
-            let failed = |source| SessionError::Write { path: copy.clone(), source };
-            std::fs::create_dir_all(&copy).map_err(failed)?;
-            if let Some(from) = docker_config_dir() {
-                copy_docker_config(&from, &copy).map_err(failed)?;
-            }
             Ok(if changed { Done::Provisioned } else { Done::Already })
         })
     }
 
-    fn plan(&self, spec: &Spec) -> Vec<PlanStep> {
+    fn plan(&self, spec: &Spec, _provider: &dyn Provider) -> Vec<PlanStep> {
         certs_files(spec)
             .into_iter()
             .map(|(path, content)| PlanStep::File { path: format!("{{state}}/certs.d/{path}"), on_nodes: false, content })

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 pub(crate) use admin_user::binds;
+pub(crate) use apply::objects;
 pub(crate) use context::bound_kubectl;
 pub use context::{Context, StageContext};
 pub use error::StageError;
@@ -25,6 +26,7 @@ pub(crate) use gateway_api::{MANIFEST as GATEWAY_API_MANIFEST, bundle, crds_of};
 pub use graph::{Plan, PlanError, StageOutcome, run};
 pub use istio::{INSTALL as ISTIO_INSTALL, VERSION_BEFORE as ISTIO_VERSION_BEFORE};
 
+use crate::cluster::Provider;
 use crate::journal::StageInfo;
 use crate::spec::Spec;
 use crate::text;
@@ -66,11 +68,11 @@ pub enum PlanStep {
 }
 
 impl PlanStep {
-    fn command<'a>(argv: impl IntoIterator<Item = &'a str>) -> Self {
+    pub(crate) fn command<'a>(argv: impl IntoIterator<Item = &'a str>) -> Self {
         Self::Command { argv: argv.into_iter().map(str::to_owned).collect() }
     }
 
-    fn note(key: &str, args: &[(&str, &str)]) -> Self {
+    pub(crate) fn note(key: &str, args: &[(&str, &str)]) -> Self {
         Self::Note { text: text::current().with(key, args) }
     }
 }
@@ -79,8 +81,8 @@ impl PlanStep {
 pub trait Action: Send + Sync {
     /// Verifies that the stage is already true, or makes it so. Run again on a half-made environment it converges.
     fn provision<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>>;
-    /// What [`Action::provision`] would do for this spec on a machine that has nothing.
-    fn plan(&self, spec: &Spec) -> Vec<PlanStep>;
+    /// What [`Action::provision`] would do for this spec, with clusters of this source, on a machine that has nothing.
+    fn plan(&self, spec: &Spec, provider: &dyn Provider) -> Vec<PlanStep>;
 }
 
 /// A provisioning step and what it needs.

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use futures::future::BoxFuture;
 
 use super::{Action, Done, PlanStep, StageContext, StageError};
+use crate::cluster::{Installs, Provider};
 use crate::journal::Event;
 use crate::session::ClusterPhase;
 use crate::spec::Spec;
@@ -21,15 +22,19 @@ impl Action for Preflight {
                 free => free?,
             }
             context.provider.preflight(context).await?;
-            let (kind, kubectl, istioctl) = tokio::join!(context.tools.kind(), context.tools.kubectl(), context.tools.istioctl());
-            kind?;
-            kubectl?;
-            istioctl?;
+            let (kubectl, istioctl) = tokio::join!(context.tools.kubectl(), context.tools.istioctl());
+            if context.provider.installs() == Installs::AsDocumented {
+                kubectl?;
+                istioctl?;
+            }
             Ok(Done::Already)
         })
     }
 
-    fn plan(&self, spec: &Spec) -> Vec<PlanStep> {
+    fn plan(&self, spec: &Spec, provider: &dyn Provider) -> Vec<PlanStep> {
+        if provider.installs() == Installs::FromManifests {
+            return vec![PlanStep::note("plan-preflight-simulated", &[])];
+        }
         let tool =
             |name: &str, version: &str, url: &str| PlanStep::note("plan-tool", &[("tool", name), ("version", version), ("url", url)]);
         let tools = &spec.tools;

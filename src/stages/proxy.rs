@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures::future::{BoxFuture, try_join_all};
 
 use super::{Action, Done, PlanStep, StageContext, StageError};
-use crate::cluster::NodeAccess;
 use crate::cluster::kind_config::{DROP_IN_PATH, drop_in, expected_nodes, proxy_environment};
+use crate::cluster::{NodeAccess, Provider};
 use crate::spec::Spec;
 use crate::wait::{Limit, Progress};
 
@@ -30,7 +30,7 @@ impl Action for Proxy {
         })
     }
 
-    fn plan(&self, spec: &Spec) -> Vec<PlanStep> {
+    fn plan(&self, spec: &Spec, _provider: &dyn Provider) -> Vec<PlanStep> {
         if !spec.proxy.enabled {
             return vec![PlanStep::note("plan-no-proxy", &[("http", &spec.proxy.http)])];
         }

@@ -44,7 +44,7 @@ impl Action for Does {
         .boxed()
     }
 
-    fn plan(&self, _: &Spec) -> Vec<PlanStep> {
+    fn plan(&self, _: &Spec, _: &dyn crate::cluster::Provider) -> Vec<PlanStep> {
         Vec::new()
     }
 }
@@ -218,7 +218,7 @@ async fn the_waits_of_a_stage_are_its_progress() {
             .boxed()
         }
 
-        fn plan(&self, _: &Spec) -> Vec<PlanStep> {
+        fn plan(&self, _: &Spec, _: &dyn crate::cluster::Provider) -> Vec<PlanStep> {
             Vec::new()
         }
     }

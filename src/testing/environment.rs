@@ -66,7 +66,14 @@ impl World {
         let clock = ManualClock::default();
         let dir = tempfile::tempdir().expect("a directory");
         let mut capabilities = Capabilities::default();
-        for capability in [Capability::NODE_EXEC, Capability::IMAGE_PULL, Capability::NODE_INVENTORY] {
+        let all = [
+            Capability::NODE_EXEC,
+            Capability::IMAGE_PULL,
+            Capability::NODE_INVENTORY,
+            Capability::TYPED_REQUESTS,
+            Capability::PORT_FORWARD,
+        ];
+        for capability in all {
             capabilities.give(capability);
         }
         let before = record(
@@ -93,6 +100,12 @@ impl World {
     }
 
     fn fill(&mut self) {
+        let account = &self.spec.dashboard.admin_user;
+        let made = token(account, 3600);
+        let request = json!({"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "metadata": {}, "spec": {"audiences": []},
+            "status": {"token": made, "expirationTimestamp": "2030-01-01T00:00:00Z"}});
+        let path = format!("POST /api/v1/namespaces/kubernetes-dashboard/serviceaccounts/{account}/token");
+        self.api.always(&path, Reply::Json(201, request));
         self.api.put_all(objects(&self.spec));
         let version = format!("v{}", self.spec.cluster.kubernetes);
         self.api.always(

@@ -2,9 +2,11 @@
 
 use futures::future::{BoxFuture, FutureExt};
 
-use crate::cluster::{Cluster, Made, Provider, Teardown};
+use crate::cluster::{Cluster, Made, NodeMachine, Provider, Teardown};
 use crate::journal::Fidelity;
-use crate::stages::{Context, StageError};
+use crate::session::{Session, State};
+use crate::spec::Spec;
+use crate::stages::{Context, PlanStep, StageError};
 
 /// Has a cluster, or none.
 #[derive(Default)]
@@ -19,6 +21,14 @@ impl Provider for FakeProvider {
 
     fn fidelity(&self) -> Fidelity {
         Fidelity::Simulated
+    }
+
+    fn plan(&self, _: &Spec) -> Vec<PlanStep> {
+        Vec::new()
+    }
+
+    fn machines<'a>(&'a self, _: &'a Session, _: &'a State) -> BoxFuture<'a, Result<Vec<NodeMachine>, StageError>> {
+        async { Ok(Vec::new()) }.boxed()
     }
 
     fn preflight<'a>(&'a self, _: &'a Context) -> BoxFuture<'a, Result<(), StageError>> {

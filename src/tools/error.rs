@@ -47,6 +47,16 @@ pub enum ToolError {
         /// Why the download failed.
         source: Box<DownloadError>,
     },
+    /// No candidate will do, and nothing is downloaded.
+    #[error("there is no {name} {wanted} here{}", found(.attempts))]
+    Absent {
+        /// The tool.
+        name: ToolName,
+        /// The version that the spec wants.
+        wanted: String,
+        /// What was looked at.
+        attempts: Vec<Attempt>,
+    },
     /// The download is intact and will not do.
     #[error("{name} {wanted} is needed: {attempt}, although it was downloaded from {url}")]
     WrongDownload {
@@ -73,6 +83,11 @@ fn list(attempts: &[Attempt]) -> String {
     attempts.iter().map(|a| format!("{a}; ")).collect()
 }
 
+fn found(attempts: &[Attempt]) -> String {
+    let all: Vec<String> = attempts.iter().map(ToString::to_string).collect();
+    if all.is_empty() { String::new() } else { format!(" ({})", all.join("; ")) }
+}
+
 impl ToolError {
     /// What to do about it, where that is known.
     #[must_use]
@@ -92,6 +107,7 @@ impl ToolError {
                 Some("something between here and the server may have changed the file; nothing of it was kept".to_owned())
             }
             Self::WrongDownload { name, .. } => Some(format!("make tools.{name}.url and tools.{name}.version name the same version")),
+            Self::Absent { name, wanted, .. } => Some(format!("put {name} {wanted} on the PATH")),
             Self::NotFound { .. } | Self::BadVersion { .. } => None,
         }
     }

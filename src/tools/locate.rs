@@ -122,6 +122,7 @@ pub struct Tools {
     search_dirs: Vec<PathBuf>,
     caller_has_proxy: bool,
     probe_timeout: Duration,
+    downloading: bool,
     kind: OnceCell<Tool>,
     kubectl: OnceCell<Tool>,
     istioctl: OnceCell<Tool>,
@@ -140,6 +141,7 @@ impl Tools {
             search_dirs: std::env::split_paths(&path).collect(),
             caller_has_proxy: names_a_proxy(std::env::vars_os()),
             probe_timeout: PROBE_TIMEOUT,
+            downloading: true,
             kind: OnceCell::new(),
             kubectl: OnceCell::new(),
             istioctl: OnceCell::new(),
@@ -150,6 +152,13 @@ impl Tools {
     #[must_use]
     pub fn search_in(mut self, dirs: impl IntoIterator<Item = PathBuf>) -> Self {
         self.search_dirs = dirs.into_iter().collect();
+        self
+    }
+
+    /// Takes what is there and downloads nothing.
+    #[must_use]
+    pub fn without_downloads(mut self) -> Self {
+        self.downloading = false;
         self
     }
 
@@ -225,6 +234,9 @@ impl Tools {
             && let Ok(found) = self.probe(name, wanted, &cached).await
         {
             return Ok(tool(found, Origin::Cache));
+        }
+        if !self.downloading {
+            return Err(ToolError::Absent { name, wanted: wanted.to_owned(), attempts });
         }
         let failed = |attempts, source| ToolError::NotFound {
             name,

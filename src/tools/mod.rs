@@ -5,6 +5,7 @@
 
 mod archive;
 mod capture;
+mod detached;
 mod download;
 mod environment;
 mod error;
@@ -18,6 +19,7 @@ mod version;
 pub(crate) mod testing;
 
 pub use archive::ArchiveError;
+pub use detached::{Detached, detach};
 pub use download::{DownloadError, MAX_TEXT_BYTES, fetch_text, plain_client};
 pub use environment::{PASSED_VARIABLES, copy_docker_config, docker_config_dir};
 pub use error::{Attempt, ToolError};

@@ -10,6 +10,7 @@
 //! `machine` is the machine on which the binary runs: a private home and state directory, and a PATH with nothing on it. `engine` is the
 //! fake engine, `tools` are the fake programs.
 
+mod embedded;
 mod engine;
 mod machine;
 mod tools;

@@ -54,7 +54,7 @@ fn up(machine: &Machine, more: &[&str]) -> Said {
 #[test]
 fn an_engine_that_does_not_answer() {
     let machine = Machine::new();
-    let said = machine.run(&[&["run"][..], &ANY_PORT].concat()).code(3);
+    let said = machine.run(&[&["run", "--backend", "kind"][..], &ANY_PORT].concat()).code(3);
     for words in ["unix:///nonexistent/docker.sock (DOCKER_HOST)", "hint: Start Docker", "blocked by preflight", "exit 3"] {
         assert!(said.stdout.contains(words), "`{words}` is not in the report:\n{}", said.stdout);
     }
@@ -66,7 +66,7 @@ fn every_report_of_a_failed_preflight_is_whole() {
     let machine = Machine::new();
     let file = machine.path("junit.xml");
     let file = file.to_string_lossy();
-    let said = machine.run(&[&["run", "--format", "json", "--junit", &file][..], &ANY_PORT].concat()).code(3);
+    let said = machine.run(&[&["run", "--backend", "kind", "--format", "json", "--junit", &file][..], &ANY_PORT].concat()).code(3);
     let report = said.json();
     let error = only_the_preflight_failed(&report);
     assert!(error.contains("DOCKER_HOST") && error.contains("Start Docker"), "{error}");
@@ -87,7 +87,7 @@ fn every_report_of_a_failed_preflight_is_whole() {
 
 #[test]
 fn junit_goes_to_standard_output_too() {
-    let said = Machine::new().run(&[&["up", "--format", "junit"][..], &ANY_PORT].concat()).code(3);
+    let said = Machine::new().run(&[&["up", "--backend", "kind", "--format", "junit"][..], &ANY_PORT].concat()).code(3);
     Report::deserialize_from_str(&said.stdout).expect("standard output is a JUnit report and nothing else");
 }
 

@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use meshproof::cluster::Provider;
+use meshproof::cluster::embedded::Embedded;
 use meshproof::cluster::kind::Kind;
 use meshproof::engine::endpoint;
 use meshproof::harness::{Harness, Purpose, Settings};
@@ -10,14 +11,18 @@ use meshproof::journal::StageResult;
 use meshproof::outcomes::{Environment, Judged, Outcome, judge};
 use meshproof::report::progress::line;
 use meshproof::report::{StageState, Summary};
+use meshproof::session::Session;
 use meshproof::stages::StageError;
 use serial_test::{file_serial, is_locked_file_serially};
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::{Backend, say};
 
 /// A client belongs to the runtime that it was made in, and the runtime of a `#[tokio::test]` ends with its test.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime can be made"));
+/// Where a simulated cluster of this process keeps its files.
+static STATE: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().expect("a directory can be made"));
 static PROVIDED: OnceLock<Result<Provided, String>> = OnceLock::new();
 
 /// An environment that was provisioned, or as much of it as there is.
@@ -39,6 +44,7 @@ pub(crate) fn provided(backend: Backend, outcome: &Outcome) -> Result<&'static P
     } else if PROVIDED.get().is_none() {
         match backend {
             Backend::Kind => provide_in_turn(),
+            Backend::Embedded => provide(backend),
         }
     }
     PROVIDED.get().expect("it was provided").as_ref().map_err(String::as_str)
@@ -57,8 +63,14 @@ impl Provided {
     async fn make(backend: Backend) -> Result<Self, String> {
         let provider: Arc<dyn Provider> = match backend {
             Backend::Kind => Arc::new(Kind::new(endpoint::find(|name| std::env::var(name).ok()))),
+            Backend::Embedded => Arc::new(Embedded::in_process()),
         };
-        let settings = Settings::from_environment(provider).map_err(|e| words(&e, None))?;
+        let mut settings = Settings::from_environment(provider).map_err(|e| words(&e, None))?;
+        if backend == Backend::Embedded {
+            settings.session = Session::at(STATE.path());
+            // Many such clusters live on one machine at a time.
+            settings.spec.kubectl_proxy.port = 0;
+        }
         let progress = |record: &_| {
             if let Some(line) = line(record, meshproof::text::current(), false) {
                 say(&line);

@@ -1,7 +1,7 @@
 //! What binds a case to an environment: one environment per machine, opened once per test process, and a verdict that becomes a test's end.
 //!
 //! `MESHPROOF_BACKEND` names the backend, `MESHPROOF_SPEC` and `MESHPROOF_STATE` say the rest as they do for the command line. Without a
-//! backend every case is skipped, loudly; a backend that was asked for and cannot be had is a failure, never a skip.
+//! backend every test process hosts a simulated cluster of its own; a backend that was asked for and cannot be had is a failure, never a skip.
 
 mod environment;
 mod report;
@@ -21,10 +21,7 @@ use environment::{Provided, provided};
 /// When the outcome does not hold, or the environment cannot be provided.
 pub(crate) fn prove(id: &str) {
     let outcome = outcomes::builtin().into_iter().find(|o| o.id == id).unwrap_or_else(|| panic!("there is no outcome {id}"));
-    let Some(backend) = Backend::asked(std::env::var("MESHPROOF_BACKEND").ok().as_deref()) else {
-        say(&format!("SKIPPED {id}: set MESHPROOF_BACKEND=kind (and MESHPROOF_SPEC for other versions than the guide's) to prove it"));
-        return;
-    };
+    let backend = Backend::asked(std::env::var("MESHPROOF_BACKEND").ok().as_deref());
     let provided = provided(backend, &outcome).unwrap_or_else(|why| panic!("{id} cannot be judged: {why}"));
     judge(&outcome, provided);
 }
@@ -48,20 +45,22 @@ fn judge(outcome: &Outcome, provided: &Provided) {
 /// Where the cluster of the suites comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Backend {
-    /// A real Kind cluster.
+    /// A real Kind cluster, one for all test processes.
     Kind,
+    /// A simulated cluster in this process.
+    Embedded,
 }
 
 impl Backend {
-    /// The backend that the value of `MESHPROOF_BACKEND` asks for; `None` where nobody asks for one.
+    /// The backend that the value of `MESHPROOF_BACKEND` asks for.
     ///
     /// # Panics
     /// When it names none that there is: whoever set it wants proof, not a skip.
-    pub(crate) fn asked(value: Option<&str>) -> Option<Self> {
+    pub(crate) fn asked(value: Option<&str>) -> Self {
         match value.unwrap_or_default() {
-            "" => None,
-            "kind" => Some(Self::Kind),
-            other => panic!("MESHPROOF_BACKEND is `{other}`, but the suites know only `kind`"),
+            "" | "embedded" => Self::Embedded,
+            "kind" => Self::Kind,
+            other => panic!("MESHPROOF_BACKEND is `{other}`, but the suites know only `embedded` and `kind`"),
         }
     }
 }

@@ -5,7 +5,19 @@ cli-hint = hint: { $hint }
 cli-warning = warning: { $text }
 cli-hint-recorded-spec = The recorded spec is of another version of meshproof; name the spec with --spec.
 cli-bad-timeout-scale = --timeout-scale must be between 0.01 and 100
-cli-unknown-backend = MESHPROOF_BACKEND is `{ $backend }`; there are auto and kind
+cli-unknown-backend = MESHPROOF_BACKEND is `{ $backend }`; there are auto, kind and embedded
+cli-hint-no-downgrade = CI is set, so auto does not fall back to a simulated cluster. Start Docker, or say --backend embedded if a simulated cluster is what you want.
+cli-downgrade =
+    ==========================================================================
+      SIMULATED: no container engine answers, so the cluster is not a real one
+    ==========================================================================
+      { $error }
+      It behaves like one for kubectl and for these checks, and proves nothing
+      about a real installation. With Docker: meshproof run --backend kind
+    ==========================================================================
+cli-status-agent = agent: process { $pid } { $life }, ends after { $idle } without a request; log: { $log }
+cli-agent-alive = runs
+cli-agent-dead = is gone
 cli-no-junit = only run, up and verify have a JUnit report
 cli-nothing-to-remove = There is nothing to remove: no environment was made in { $dir }
 cli-down-interrupted = Interrupted; meshproof down removes the rest.

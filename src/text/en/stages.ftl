@@ -12,6 +12,10 @@ stage-gateway-api = Gateway API CRDs
 
 plan-preflight = check the container engine, memory, inotify, cgroup version, the port of kubectl proxy, and that the cluster's name is free
 plan-tool = find { $tool } { $version } on PATH or in the tool cache, else download { $url } and check it against the published SHA-256
+plan-preflight-simulated = check the port of kubectl proxy; look for kubectl and istioctl on PATH (nothing is downloaded)
+plan-agent = start a process that hosts a simulated cluster of { $nodes }, with Kubernetes { $kubernetes } and containerd { $containerd } as they behave
+plan-apply = apply it through the API, server-side
+plan-admin-user = create ServiceAccount { $user } and bind it to cluster-admin, through the API
 plan-network = make the docker network kind as kind would, if it does not exist
 plan-nodes = wait until { $nodes } are Ready, and then every pod of kube-system
 plan-no-proxy = proxy.enabled is false: no drop-in is written (the guide's proxy would be { $http })
@@ -23,6 +27,7 @@ warning-memory = The engine has { $has } MiB of memory; Istio on all nodes toget
 warning-inotify = fs.inotify.{ $name } is { $has }; kind recommends { $needs }. Remedy: sysctl fs.inotify.{ $name }={ $needs }
 warning-recreate-missing-node = The container of { $nodes } is gone and kind cannot add a node to a cluster: the cluster is made anew.
 warning-recreate-no-api = The API server does not answer after the nodes were started ({ $seen }): the cluster is made anew.
+warning-agent-gone = The process that hosted the simulated cluster { $cluster } is gone: the cluster is made anew.
 warning-other-bundle = Gateway API { $found } is installed and stays, since the guide installs it only if missing; the spec wants { $wanted }.
 warning-kubernetes-outside-istio-range = Istio { $istio } supports Kubernetes { $oldest } to { $newest }; this environment has { $kubernetes }.
 warning-loopback-proxy = { $key } is { $url }: inside a node that address is the node itself.
@@ -50,6 +55,12 @@ refusal-no-environment = There is no environment here: no cluster { $cluster } o
     .hint = meshproof up makes one.
 refusal-no-session = There is no environment here: nothing was made in { $dir }
     .hint = meshproof up makes one; --state-dir or MESHPROOF_STATE names another place.
+refusal-other-backend = The environment here is the cluster { $cluster } of the backend { $has }, not of { $wanted }
+    .hint = meshproof down removes it; or use another --state-dir.
+refusal-agent-gone = The process that hosted the simulated cluster { $cluster } is gone, and the cluster with it
+    .hint = meshproof up makes it anew.
+refusal-agent-failed = The process that hosts the simulated cluster did not start: { $said }
+    .hint = Its log is { $log }
 refusal-other-spec = The environment here is the cluster { $has }, but the spec asks for { $wanted }
     .hint = meshproof down removes the old one; or use another --state-dir.
 
@@ -63,4 +74,7 @@ hint-engine-unreachable = Start Docker, or set DOCKER_HOST to an engine that ans
 hint-download = Behind a proxy: --set downloads.proxy=URL. Without internet: name a local file.
 
 unsupported-node-proxy = the spec has no proxy for the nodes (proxy.enabled is false)
+unsupported-typed-requests = the simulated API server does not read protobuf bodies, which this command of kubectl sends
+unsupported-port-forward = the simulated API server does not forward ports
+removed-simulated = simulated cluster { $cluster } and the process that hosted it
 unsupported-transcript = the stages of this environment recorded no transcript of it

@@ -1,0 +1,270 @@
+//! The embedded backend: a simulated cluster in the session's agent, or in this process for tests.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::sync::Mutex;
+
+use super::agent::{Agent, IDLE, IDLE_VARIABLE};
+use super::host::{Hosted, host};
+use super::manifests::manifest;
+use super::nodes::SimNodes;
+use crate::cluster::kind_config::expected_nodes;
+use crate::cluster::{Capabilities, Capability, Cluster, Installs, Made, NodeMachine, Part, Provider, Teardown};
+use crate::journal::{Event, Fidelity};
+use crate::session::{ClusterPhase, ClusterState, Session, SessionError, State};
+use crate::spec::{Spec, to_document};
+use crate::stages::{Context, PlanStep, StageError};
+use crate::text;
+use crate::tools::{Ended, end_if_same};
+use crate::wait::{Limit, Progress};
+
+/// The embedded backend.
+#[derive(Debug)]
+pub struct Embedded(Host);
+
+#[derive(Debug)]
+enum Host {
+    /// A process of its own, started from this program.
+    Agent(Option<PathBuf>),
+    /// This process.
+    Here(Box<Mutex<Option<(serde_json::Value, Hosted)>>>),
+}
+
+impl Embedded {
+    /// Hosted by the session's agent, so that the cluster outlives the command. The agent is started from the running program.
+    #[must_use]
+    pub fn in_agent() -> Self {
+        Self(Host::Agent(None))
+    }
+
+    /// The same, with the agent started from another `meshproof`.
+    #[must_use]
+    pub fn in_agent_of(program: PathBuf) -> Self {
+        Self(Host::Agent(Some(program)))
+    }
+
+    /// Hosted by this process, and gone with this value: for tests. The cluster's tasks run on the runtime that provisions it.
+    #[must_use]
+    pub fn in_process() -> Self {
+        Self(Host::Here(Box::new(Mutex::new(None))))
+    }
+
+    /// What the cluster is made from: every change of the spec needs another one.
+    fn config(spec: &Spec) -> serde_json::Value {
+        to_document(spec)
+    }
+
+    async fn provision(&self, context: &Context) -> Result<Made, StageError> {
+        let config = Self::config(&context.spec);
+        let recorded = context.state().cluster;
+        if self.stands(&context.session, &config).await {
+            if recorded.is_some_and(|c| c.phase == ClusterPhase::Made) {
+                return self.repair(context).await;
+            }
+        } else if self.alive(&context.session).await {
+            if recorded.is_some_and(|c| c.phase == ClusterPhase::Made) {
+                return Err(StageError::refused("cluster-drift", [("cluster", context.spec.cluster.name.clone())]));
+            }
+            self.end(&context.session).await?;
+        } else if recorded.is_some_and(|c| c.phase == ClusterPhase::Made) {
+            let message = text::current().with("warning-agent-gone", &[("cluster", &context.spec.cluster.name)]);
+            context.journal.write(Event::Warning { message });
+        }
+        let name = context.spec.cluster.name.clone();
+        context.record(|state| {
+            state.cluster = Some(ClusterState { name, phase: ClusterPhase::Creating, config: config.to_string() });
+            // What was installed in a cluster that is gone proves nothing about this one.
+            state.transcripts.clear();
+        })?;
+        match &self.0 {
+            Host::Agent(program) => start_agent(context, program.clone()).await?,
+            Host::Here(hosted) => {
+                let mut hosted = hosted.lock().await;
+                let failed = |e: super::HostError| StageError::Other { message: crate::error::one_line(&e), hint: None };
+                let new = host(&context.spec, &context.session.certs_dir()).await.map_err(failed)?;
+                context.session.write("kubeconfig", &new.cluster.kubeconfig())?;
+                *hosted = Some((config, new));
+            }
+        }
+        context.record(|state| {
+            if let Some(cluster) = &mut state.cluster {
+                cluster.phase = ClusterPhase::Made;
+            }
+        })?;
+        Ok(Made::Now)
+    }
+
+    /// Whether the cluster that this configuration makes is there.
+    async fn stands(&self, session: &Session, config: &serde_json::Value) -> bool {
+        match &self.0 {
+            Host::Agent(_) => Agent::of(session).is_some_and(|a| a.alive() && a.spec == *config),
+            Host::Here(hosted) => hosted.lock().await.as_ref().is_some_and(|(of, _)| of == config),
+        }
+    }
+
+    /// Whether any cluster is there.
+    async fn alive(&self, session: &Session) -> bool {
+        match &self.0 {
+            Host::Agent(_) => Agent::of(session).is_some_and(|a| a.alive()),
+            Host::Here(hosted) => hosted.lock().await.is_some(),
+        }
+    }
+
+    /// Starts machines that are stopped.
+    async fn repair(&self, context: &Context) -> Result<Made, StageError> {
+        let nodes = SimNodes(client(&context.session, &context.spec).await?);
+        let mut made = Made::Already;
+        for machine in nodes.list().await.map_err(StageError::kube("list the machines"))? {
+            if machine.state != "running" {
+                nodes.start(&machine).await.map_err(StageError::kube(format!("start the machine {}", machine.name)))?;
+                made = Made::Now;
+            }
+        }
+        Ok(made)
+    }
+
+    /// Ends whatever hosts the cluster; says whether there was anything.
+    async fn end(&self, session: &Session) -> Result<bool, StageError> {
+        match &self.0 {
+            Host::Agent(_) => {
+                let Some(agent) = Agent::of(session) else { return Ok(false) };
+                let Some(ticks) = agent.process.start_ticks else { return Ok(false) };
+                Ok(end_if_same(agent.process.pid, ticks).await != Ended::Gone)
+            }
+            Host::Here(hosted) => Ok(hosted.lock().await.take().is_some()),
+        }
+    }
+}
+
+async fn client(session: &Session, spec: &Spec) -> Result<kube::Client, StageError> {
+    Ok(crate::cluster::client(&session.kubeconfig(), &kube_context(spec)).await?)
+}
+
+fn kube_context(spec: &Spec) -> String {
+    format!("kind-{}", spec.cluster.name)
+}
+
+/// How long the agent may be idle: what the variable says, or the usual.
+#[must_use]
+pub fn idle(var: impl Fn(&str) -> Option<String>) -> Duration {
+    var(IDLE_VARIABLE).and_then(|v| v.parse().ok()).map_or(IDLE, Duration::from_secs)
+}
+
+/// Starts the agent and waits until its cluster answers.
+async fn start_agent(context: &Context, program: Option<PathBuf>) -> Result<(), StageError> {
+    let session = &context.session;
+    let log = Agent::log(session);
+    let program = match program {
+        Some(program) => program,
+        None => std::env::current_exe().map_err(|source| SessionError::Read { path: PathBuf::from("/proc/self/exe"), source })?,
+    };
+    let dir = session.dir().to_string_lossy().into_owned();
+    let failed = |source| SessionError::Write { path: log.clone(), source };
+    let mut process = crate::tools::detach(&program, &["agent", "--state-dir", &dir], &[IDLE_VARIABLE], &log).map_err(failed)?;
+    context.journal.write(Event::Fact { name: "agent".into(), value: format!("process {}", process.pid()) });
+    let config = Embedded::config(&context.spec);
+    let mut gone = None;
+    let attempt = || {
+        let found = Agent::of(session).filter(|a| a.alive() && a.spec == config);
+        if found.is_none() && gone.is_none() {
+            gone = process.ended();
+        }
+        // Another command may have started one in the same moment; then ours ends and theirs is as good.
+        std::future::ready(match (found, &gone) {
+            (Some(_), _) => Progress::Ready(None),
+            (None, Some(how)) => Progress::Ready(Some(how.clone())),
+            (None, None) => Progress::NotYet("it has not written its file yet".to_owned()),
+        })
+    };
+    let ended = context.waiting.poll("the simulated cluster answers", Limit::ApiServer, Duration::from_millis(10), attempt).await?;
+    let Some(how) = ended else { return Ok(()) };
+    let said = std::fs::read_to_string(&log).unwrap_or_default();
+    let said = said.trim().lines().last().map_or_else(|| how.clone(), str::to_owned);
+    Err(StageError::refused("agent-failed", [("said", said), ("log", log.display().to_string())]))
+}
+
+impl Provider for Embedded {
+    fn name(&self) -> &'static str {
+        "embedded"
+    }
+
+    fn fidelity(&self) -> Fidelity {
+        Fidelity::Simulated
+    }
+
+    fn installs(&self) -> Installs {
+        Installs::FromManifests
+    }
+
+    fn manifest(&self, part: Part, spec: &Spec) -> Result<String, StageError> {
+        let unusable = |e: super::ManifestError| StageError::Manifest { manifest: format!("{part:?}"), reason: crate::error::one_line(&e) };
+        manifest(part, spec).map_err(unusable)
+    }
+
+    fn plan(&self, spec: &Spec) -> Vec<PlanStep> {
+        let nodes: Vec<String> = expected_nodes(spec).into_iter().map(|(name, _)| name).collect();
+        let containerd = super::host::containerd(spec).to_string();
+        let args = [("nodes", nodes.join(", ")), ("kubernetes", spec.cluster.kubernetes.clone()), ("containerd", containerd)];
+        let args: Vec<(&str, &str)> = args.iter().map(|(k, v)| (*k, v.as_str())).collect();
+        vec![PlanStep::note("plan-agent", &args), PlanStep::command(["meshproof", "agent", "--state-dir", "{state}"])]
+    }
+
+    fn machines<'a>(&'a self, session: &'a Session, state: &'a State) -> BoxFuture<'a, Result<Vec<NodeMachine>, StageError>> {
+        Box::pin(async move {
+            let Some(cluster) = &state.cluster else { return Ok(Vec::new()) };
+            if !self.alive(session).await {
+                return Ok(Vec::new());
+            }
+            let client = crate::cluster::client(&session.kubeconfig(), &format!("kind-{}", cluster.name)).await?;
+            SimNodes(client).list().await.map_err(StageError::kube("list the machines"))
+        })
+    }
+
+    fn preflight<'a>(&'a self, _context: &'a Context) -> BoxFuture<'a, Result<(), StageError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn provision<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Made, StageError>> {
+        Box::pin(self.provision(context))
+    }
+
+    fn attach<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Cluster, StageError>> {
+        Box::pin(async move {
+            let name = context.spec.cluster.name.clone();
+            if !self.alive(&context.session).await {
+                let key = if context.state().cluster.is_some() { "agent-gone" } else { "no-environment" };
+                return Err(StageError::refused(key, [("cluster", name)]));
+            }
+            let mut capabilities = Capabilities::default();
+            for capability in [Capability::NODE_EXEC, Capability::NODE_INVENTORY, Capability::IMAGE_PULL] {
+                capabilities.give(capability);
+            }
+            let texts = text::current();
+            capabilities.lack(Capability::TYPED_REQUESTS, texts.get("unsupported-typed-requests"));
+            capabilities.lack(Capability::PORT_FORWARD, texts.get("unsupported-port-forward"));
+            let client = client(&context.session, &context.spec).await?;
+            Ok(Cluster {
+                client: client.clone(),
+                kubeconfig: context.session.kubeconfig(),
+                context: kube_context(&context.spec),
+                capabilities,
+                fidelity: Fidelity::Simulated,
+                nodes: std::sync::Arc::new(SimNodes(client)),
+                name,
+            })
+        })
+    }
+
+    fn teardown<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Teardown, StageError>> {
+        Box::pin(async move {
+            let mut done = Teardown::default();
+            let ended = self.end(&context.session).await?;
+            if let Some(cluster) = context.state().cluster.filter(|_| ended) {
+                done.removed.push(text::current().with("removed-simulated", &[("cluster", &cluster.name)]));
+            }
+            Ok(done)
+        })
+    }
+}

@@ -1,0 +1,45 @@
+//! A process that outlives the command that starts it.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+use super::environment::scrub;
+
+/// A process that was started and let go.
+#[derive(Debug)]
+pub struct Detached(Child);
+
+impl Detached {
+    /// Its id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<String> {
+        match self.0.try_wait() {
+            Ok(Some(status)) => Some(status.to_string()),
+            Ok(None) => None,
+            Err(e) => Some(e.to_string()),
+        }
+    }
+}
+
+/// Starts a program in a process group of its own, with no input, the scrubbed environment and the variables named, and its output in a file.
+///
+/// # Errors
+/// When the file cannot be written or the program cannot be started.
+pub fn detach(program: &Path, args: &[&str], keep: &[&str], log: &Path) -> io::Result<Detached> {
+    let output = File::create(log)?;
+    let kept = keep.iter().filter_map(|name| Some(((*name).into(), std::env::var_os(name)?)));
+    #[expect(clippy::disallowed_methods, reason = "this is tools/")]
+    let mut command = std::process::Command::new(program);
+    command.args(args).env_clear().envs(scrub(std::env::vars_os())).envs::<_, std::ffi::OsString, _>(kept);
+    command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).process_group(0);
+    // A working directory that somebody wants to remove is not held.
+    command.current_dir("/").spawn().map(Detached)
+}
