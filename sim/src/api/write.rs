@@ -22,7 +22,7 @@ pub enum Part {
     Main,
     /// The status alone.
     Status,
-    /// Everything, without admission and validation: for the cluster's own components.
+    /// Everything, without validation: for the cluster's own components.
     Trusted,
 }
 

@@ -99,7 +99,7 @@ pub enum Fault {
 }
 
 /// What answers below `/sim/`.
-pub(super) struct Machines {
+pub(super) struct Panel {
     api: Api,
     server: WeakServer,
     all: Arc<BTreeMap<String, Machine>>,
@@ -109,7 +109,7 @@ pub(super) struct Machines {
     faults: std::sync::Mutex<BTreeMap<String, Fault>>,
 }
 
-impl Machines {
+impl Panel {
     pub(super) fn new(
         api: &Api,
         server: &Server,
@@ -202,7 +202,7 @@ impl Machines {
             Fault::Unready { namespace, pod, container } => faults.unready((namespace, pod, container), true),
             Fault::Runtime { node } => self.machine(node)?.node().runtime_down(true),
             Fault::Pull { node, image, message } => {
-                self.pulls(node.as_deref(), image, Some(&PullFault::Fails(PullError { code: "Unknown", message: message.clone() })))?;
+                self.pulls(node.as_deref(), image, Some(&PullFault::Fails(pull_error(message))))?;
             }
             Fault::Network { host } => self.network.blackhole(host),
             Fault::Machine { node } => self.machine(node)?.stop(),
@@ -242,7 +242,7 @@ impl Machines {
     }
 }
 
-impl Control for Machines {
+impl Control for Panel {
     fn handle<'a>(&'a self, path: &'a str, request: &'a Request<Bytes>) -> BoxFuture<'a, Response<Body>> {
         Box::pin(async move {
             self.answer(path, request).await.unwrap_or_else(|failure| {
@@ -252,6 +252,24 @@ impl Control for Machines {
             })
         })
     }
+}
+
+/// An error with or without the frame that gRPC puts around it.
+fn pull_error(said: &str) -> PullError {
+    const CODES: [&str; 8] = [
+        "Unknown",
+        "NotFound",
+        "Unavailable",
+        "DeadlineExceeded",
+        "FailedPrecondition",
+        "PermissionDenied",
+        "ResourceExhausted",
+        "Internal",
+    ];
+    let framed = said.strip_prefix("rpc error: code = ").and_then(|rest| rest.split_once(" desc = "));
+    let framed = framed.and_then(|(code, message)| Some((*CODES.iter().find(|c| **c == code)?, message)));
+    let (code, message) = framed.unwrap_or((CODES[0], said));
+    PullError { code, message: message.to_owned() }
 }
 
 fn describe(name: &str, machine: &Machine) -> Value {

@@ -4,7 +4,6 @@ mod control;
 mod machine;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -15,7 +14,7 @@ use serde_json::Value;
 pub use control::Fault;
 pub use machine::Machine;
 
-use crate::api::Api;
+use crate::api::{Api, Part, Write};
 use crate::auth::pki::Pki;
 use crate::clock::Clock;
 use crate::controllers::{self, Controllers};
@@ -110,7 +109,15 @@ pub struct Cluster {
     listening: Listening,
     machines: Arc<BTreeMap<String, Machine>>,
     kubelets: Kubelets,
-    _controllers: Arc<Controllers>,
+    network: Network,
+    _controllers: Controllers,
+}
+
+impl Drop for Cluster {
+    /// The network may be shared with clusters that come later.
+    fn drop(&mut self) {
+        self.network.unmap_all(self.listening.address());
+    }
 }
 
 /// What the API server reaches of the nodes.
@@ -150,11 +157,14 @@ impl Cluster {
         let pause = controllers::Pause::default();
         let ca_pem = api.pki().ca_pem();
         let controllers =
-            Arc::new(controllers::start(&api, controllers::Settings { ca_pem, pause: pause.clone(), ..controllers::Settings::default() }));
-        let machines = Arc::new(machines(&settings, &api, &kubelets, listening.address())?);
-        let control = control::Machines::new(&api, &server, Arc::clone(&machines), kubelets.clone(), pause, settings.network.clone());
+            controllers::start(&api, controllers::Settings { ca_pem, pause: pause.clone(), ..controllers::Settings::default() });
+        let machines = Arc::new(machines(&settings, &api, &kubelets)?);
+        for machine in settings.machines.iter().filter(|m| m.role == "control-plane") {
+            settings.network.map(&format!("{}:6443", machine.name), listening.address());
+        }
+        let control = control::Panel::new(&api, &server, Arc::clone(&machines), kubelets.clone(), pause, settings.network.clone());
         server.set_control(Arc::new(control));
-        Ok(Self { name: settings.name, api, server, listening, machines, kubelets, _controllers: controllers })
+        Ok(Self { name: settings.name, api, server, listening, machines, kubelets, network: settings.network, _controllers: controllers })
     }
 
     /// Creates objects; those that exist already are left alone.
@@ -217,18 +227,18 @@ fn create_all(api: &Api, objects: &[Value]) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Creates any object by its kind.
+/// Creates any object by its kind, as a client would: a mistake in it is found here and not by whoever uses it later.
 fn create(api: &Api, object: &Value) -> Result<(), Failure> {
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
     let (api_version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
-    let (group, _) = api_version.split_once('/').unwrap_or(("", &api_version));
+    let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
     let resource = api.registry().by_kind(group, &kind).ok_or_else(Failure::no_such_path)?;
     let namespace = if resource.namespaced { text(&object["metadata"]["namespace"]) } else { String::new() };
-    api.make(&resource.id(), &namespace, object.clone())?;
+    api.create(&Write { version, ..Write::own(&resource, &namespace, "", Part::Main) }, object.clone())?;
     Ok(())
 }
 
-fn machines(settings: &Settings, api: &Api, kubelets: &Kubelets, server: SocketAddr) -> Result<BTreeMap<String, Machine>, StartError> {
+fn machines(settings: &Settings, api: &Api, kubelets: &Kubelets) -> Result<BTreeMap<String, Machine>, StartError> {
     let mut machines = BTreeMap::new();
     let mut roots = settings.roots.clone();
     roots.extend(api.pki().roots().roots);
@@ -250,7 +260,6 @@ fn machines(settings: &Settings, api: &Api, kubelets: &Kubelets, server: SocketA
             for (file, content) in api.pki().files() {
                 node.write_file(&format!("/etc/kubernetes/pki/{file}"), &content).map_err(|e| failed(e.to_string()))?;
             }
-            settings.network.map(&format!("{}:6443", wanted.name), server);
         }
         for image in &settings.preloaded {
             node.preload(image.clone());

@@ -17,6 +17,8 @@ use crate::workload::{Instance, Log, Process, Start};
 
 /// How often a container whose configuration or image is wrong is tried again.
 const RETRY: Duration = Duration::from_secs(10);
+/// How often a runtime that is down is looked for. Source: kubelet `syncLoop`, the longest delay after `runtimeErrors`.
+const RUNTIME_RETRY: Duration = Duration::from_secs(5);
 
 /// 64 random hexadecimal digits, as containerd's ids have them.
 pub(super) fn hex64() -> String {
@@ -108,6 +110,12 @@ impl Engine {
         self.force(id, pod, now, next);
         if pod.stopping.is_some() {
             self.advance_stop(id, pod, now, next);
+            return;
+        }
+        if self.nodes.get(&pod.node).is_some_and(|n| !n.runtime.ready()) {
+            // Nothing is started while the runtime is down; what runs is still probed.
+            sooner(next, now + RUNTIME_RETRY);
+            self.advance_probes(id, pod, now, next);
             return;
         }
         if !self.mount(id, pod, now, next) {

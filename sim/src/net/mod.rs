@@ -88,6 +88,11 @@ impl Network {
         self.table().listeners.remove(&address.to_ascii_lowercase());
     }
 
+    /// Takes back all that leads to a real address, where nothing listens any more.
+    pub fn unmap_all(&self, real: SocketAddr) {
+        self.table().listeners.retain(|_, listener| *listener != real);
+    }
+
     /// Lets a port on the loopback of one node be answered.
     pub fn map_own(&self, node: &str, port: u16, real: SocketAddr) {
         self.table().own.insert((node.to_owned(), port), real);

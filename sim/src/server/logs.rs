@@ -22,7 +22,9 @@ pub(super) fn answer(call: &Call<'_>) -> Result<Response<Body>, Failure> {
         return Ok(bytes(StatusCode::OK, "text/plain", Bytes::new()));
     }
     if let Err(why) = call.server.0.nodes.healthz(node) {
-        return Err(Failure::internal(format!("Get \"https://{node}:10250/containerLogs/{namespace}/{name}/{container}\": {why}")));
+        let object = call.api().read("nodes", "", node).unwrap_or_default();
+        let address = super::proxy::address(&object);
+        return Err(Failure::internal(format!("Get \"https://{address}:10250/containerLogs/{namespace}/{name}/{container}\": {why}")));
     }
     let previous = call.query.flag("previous").unwrap_or_default();
     let Some(log) = call.server.0.nodes.log(namespace, name, &container, previous) else {

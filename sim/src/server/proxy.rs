@@ -71,8 +71,7 @@ pub(super) async fn answer(call: &Call<'_>) -> Result<Response<Body>, Failure> {
 fn node(call: &Call<'_>, reference: &Reference<'_>) -> Result<Response<Body>, Failure> {
     let name = reference.name;
     let node = call.api().read("nodes", "", name).ok_or_else(|| Failure::not_found("nodes", name))?;
-    let addresses = node["status"]["addresses"].as_array();
-    let address = addresses.into_iter().flatten().find(|a| a["type"] == "InternalIP").and_then(|a| a["address"].as_str()).unwrap_or(name);
+    let address = address(&node);
     let port = if reference.port.is_empty() { "10250" } else { reference.port };
     if let Err(why) = call.server.0.nodes.healthz(name) {
         return Err(unreachable(&why));
@@ -89,6 +88,13 @@ fn node(call: &Call<'_>, reference: &Reference<'_>) -> Result<Response<Body>, Fa
         }
         _ => Ok(text(StatusCode::NOT_FOUND, "404 page not found\n")),
     }
+}
+
+/// Where a node's kubelet is reached, which in kind is its internal address.
+pub(super) fn address(node: &Value) -> &str {
+    let addresses = node["status"]["addresses"].as_array();
+    let internal = addresses.into_iter().flatten().find(|a| a["type"] == "InternalIP").and_then(|a| a["address"].as_str());
+    internal.or_else(|| node["metadata"]["name"].as_str()).unwrap_or_default()
 }
 
 fn pod(call: &Call<'_>, reference: &Reference<'_>) -> Result<Destination, Failure> {

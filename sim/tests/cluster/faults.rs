@@ -140,15 +140,19 @@ async fn the_runtime_is_down() {
     let listed = world.done("POST", &exec, &json!(["crictl", "ps"])).await;
     assert_eq!(listed["code"], 1);
     assert!(listed["stderr"].as_str().unwrap().contains("connect: connection refused"), "{listed}");
+    // Its node does not know yet, so the pod goes there; it is not started.
+    world.create::<Pod>(pod("a", "web:1")).await;
+    world.pod("a", |p: Option<&Pod>| p.is_some_and(|p| p.status.as_ref().is_some_and(|s| s.start_time.is_some()))).await;
     // The kubelet finds out at its next look, and says it.
     world.skip(Duration::from_secs(10)).await;
     let lost = world.node(WORKER, ready_is("False")).await;
     let ready = lost.status.unwrap().conditions.unwrap().into_iter().find(|c| c.type_ == "Ready").unwrap();
     assert_eq!((ready.reason.as_deref(), ready.message.as_deref()), (Some("KubeletNotReady"), Some("container runtime is down")));
+    let held = world.pod("a", waits_for("ContainerCreating")).await.unwrap();
+    assert_eq!(held.status.unwrap().phase.as_deref(), Some("Pending"));
     revert(&world).await;
     world.skip(Duration::from_secs(10)).await;
     world.node(WORKER, ready_is("True")).await;
-    world.create::<Pod>(pod("a", "web:1")).await;
     world.pod("a", pod_ready("True")).await;
 }
 
@@ -156,14 +160,15 @@ async fn the_runtime_is_down() {
 async fn a_pull_fails() {
     let world = World::new().await;
     let limit = "failed to pull and unpack image \"docker.io/library/web:1\": toomanyrequests";
-    for node in [json!(WORKER), Value::Null] {
-        inject(&world, json!({"layer": "pull", "node": node, "image": "web:1", "message": limit})).await;
+    let framed = format!("rpc error: code = Unknown desc = {limit}");
+    for (node, message) in [(json!(WORKER), limit), (Value::Null, framed.as_str())] {
+        inject(&world, json!({"layer": "pull", "node": node, "image": "web:1", "message": message})).await;
         let name = if node.is_null() { "everywhere" } else { "somewhere" };
         let mut wanted = pod(name, "web:1");
         wanted["spec"]["containers"][0]["imagePullPolicy"] = json!("Always");
         world.create::<Pod>(wanted).await;
         let failed = world.pod(name, waits_for("ErrImagePull")).await.unwrap();
-        assert_eq!(waiting(&failed).unwrap().1, format!("rpc error: code = Unknown desc = {limit}"));
+        assert_eq!(waiting(&failed).unwrap().1, framed);
         revert(&world).await;
         world.skip(Duration::from_secs(11)).await;
         world.pod(name, pod_ready("True")).await;

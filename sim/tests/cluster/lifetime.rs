@@ -1,11 +1,15 @@
 //! How clusters begin and end, many of them in one process.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 use kube::api::{PostParams, WatchParams};
+use rustls::RootCertStore;
 use sim::Cluster;
+use tokio::runtime::RuntimeMetrics;
 
 use crate::{Hub, client, soon, web};
 
@@ -99,11 +103,63 @@ async fn nothing_of_a_cluster_outlives_it() {
     drop(cluster);
     assert!(soon(held).await.unwrap());
     drop((watching, deployments, client));
+    ended(&metrics, before).await;
+    assert!(soon(tokio::net::TcpStream::connect(address)).await.is_err());
+}
+
+/// Waits until no more tasks run than before.
+pub(crate) async fn ended(metrics: &RuntimeMetrics, before: usize) {
     let ended = tokio::time::timeout(Duration::from_secs(10), async {
         while metrics.num_alive_tasks() > before {
             tokio::task::yield_now().await;
         }
     });
     assert!(ended.await.is_ok(), "{} tasks are left, {before} were there", metrics.num_alive_tasks());
-    assert!(soon(tokio::net::TcpStream::connect(address)).await.is_err());
+}
+
+/// A request over HTTP/2, whose streams are tasks of their own on the server's side.
+async fn ask_over_http2(address: SocketAddr, roots: RootCertStore) -> bool {
+    let mut config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let name = rustls::pki_types::ServerName::from(address.ip());
+    let stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, hyper_util::rt::TokioIo::new(stream)).await.unwrap();
+    let request = http::Request::get(format!("https://{address}/version")).body(http_body_util::Empty::<bytes::Bytes>::new()).unwrap();
+    let answer = sender.send_request(request);
+    futures::pin_mut!(connection, answer);
+    match futures::future::select(answer, connection).await {
+        futures::future::Either::Left((answer, _)) => answer.is_ok(),
+        futures::future::Either::Right(_) => false,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_over_http2_end_with_it_too() {
+    let hub = Hub::new().await;
+    let metrics = tokio::runtime::Handle::current().metrics();
+    let before = metrics.num_alive_tasks();
+    let cluster = Cluster::start(hub.settings()).await.unwrap();
+    let (address, roots) = (cluster.listening().address(), cluster.api().pki().roots());
+    assert!(soon(ask_over_http2(address, roots.clone())).await);
+    let slow = sim::server::Fault { path: "/version".to_owned(), delay: Duration::from_hours(1), ..sim::server::Fault::default() };
+    cluster.server().faults().inject("slow", slow);
+    let asked = cluster.server().requests();
+    let mut held = Box::pin(ask_over_http2(address, roots));
+    soon(async {
+        while cluster.server().requests() == asked {
+            assert!(futures::poll!(&mut held).is_pending());
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    drop(cluster);
+    assert!(!soon(held).await);
+    ended(&metrics, before).await;
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::{DeleteParams, ListParams, LogParams};
 use serde_json::{Value, json};
 
 use crate::{CONTROL_PLANE, Hub, WORKER, World, machine, pod, pod_ready, ready_is, soon};
@@ -109,6 +109,9 @@ async fn a_stopped_machine_is_missed_after_the_grace_and_comes_back() {
     let message = lost.status.unwrap().conditions.unwrap().into_iter().find(|c| c.type_ == "Ready").unwrap().message;
     assert_eq!(message.as_deref(), Some("Kubelet stopped posting node status."));
     world.pod("a", pod_ready("False")).await;
+    let refused = soon(world.api::<Pod>().logs("a", &LogParams::default())).await.unwrap_err().to_string();
+    let said = "Get \"https://172.18.0.3:10250/containerLogs/default/a/main\": dial tcp 172.18.0.3:10250: connect: no route to host";
+    assert!(refused.contains(said), "{refused}");
     let tainted = |n: Option<&Node>| {
         let taints = n.and_then(|n| n.spec.as_ref()?.taints.as_ref());
         taints.is_some_and(|t| t.iter().any(|t| t.key == "node.kubernetes.io/unreachable" && t.effect == "NoExecute"))

@@ -6,6 +6,7 @@ mod faults;
 mod images;
 mod lifetime;
 mod machines;
+mod start;
 mod workloads;
 
 use std::fmt::Debug;
@@ -223,21 +224,15 @@ impl World {
         K: kube::Resource + Clone + Debug + DeserializeOwned + Send + serde::Serialize + 'static,
     {
         let waited = tokio::time::timeout(Duration::from_secs(30), await_condition(api.clone(), name, is)).await;
-        match waited {
-            Ok(found) => found.unwrap(),
-            Err(tokio::time::error::Elapsed { .. }) => {
-                panic!("{name} is still {}", serde_json::to_string_pretty(&api.get_opt(name).await.unwrap()).unwrap())
-            }
-        }
+        let Ok(found) = waited else {
+            panic!("{name} is still {}", serde_json::to_string_pretty(&api.get_opt(name).await.unwrap()).unwrap());
+        };
+        found.unwrap()
     }
 
     /// Waits until something holds of all objects of a resource.
-    pub(crate) async fn all(&self, resource: &str, mut holds: impl FnMut(&[Value]) -> bool) -> Vec<Value> {
-        self.cluster_all(&self.cluster, resource, &mut holds).await
-    }
-
-    async fn cluster_all(&self, cluster: &Cluster, resource: &str, holds: &mut impl FnMut(&[Value]) -> bool) -> Vec<Value> {
-        let store = cluster.api().store();
+    pub(crate) async fn all(&self, resource: &str, holds: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+        let store = self.cluster.api().store();
         let mut news = store.subscribe(resource);
         soon(async {
             loop {

@@ -1,12 +1,17 @@
 //! What people run: deployments behind services, daemons, logs.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
+use sim::workload::{Call, Instance, Process, Request, Start, Unreachable, Workload};
 
-use crate::{CONTROL_PLANE, WORKER, World, pod, pod_ready, service, soon, web};
+use crate::{CONTROL_PLANE, Hub, WORKER, World, pod, pod_ready, service, soon, web};
 
 const PROXY: &str = "/api/v1/namespaces/default/services/web:http/proxy";
 
@@ -136,4 +141,44 @@ async fn a_daemon_runs_on_every_machine_that_it_tolerates() {
     };
     assert_eq!(on("everywhere"), [CONTROL_PLANE, WORKER]);
     assert_eq!(on("somewhere"), [WORKER]);
+}
+
+/// Asks the API server on behalf of whoever asks it.
+struct Gateway;
+
+struct Passing(tokio::sync::watch::Sender<Process>, Call);
+
+impl Workload for Gateway {
+    fn start(&self, start: Start) -> Arc<dyn Instance> {
+        Arc::new(Passing(tokio::sync::watch::Sender::new(Process::Running), start.call))
+    }
+}
+
+impl Instance for Passing {
+    fn process(&self) -> tokio::sync::watch::Receiver<Process> {
+        self.0.subscribe()
+    }
+
+    fn answer(&self, request: Request) -> BoxFuture<'_, Result<http::Response<Bytes>, Unreachable>> {
+        let passed = http::Request::get(request.path).body(Bytes::new()).unwrap();
+        Box::pin(async move { Ok((self.1)(passed).await) })
+    }
+}
+
+#[tokio::test]
+async fn a_program_reaches_the_api_server_of_its_cluster() {
+    let hub = Hub::new().await;
+    let mut settings = hub.settings();
+    settings.workloads.add("docker.io/library/web", Gateway);
+    let world = World::of(hub, settings).await;
+    world.create::<Pod>(pod("a", "web:1")).await;
+    world.pod("a", pod_ready("True")).await;
+    let through = "/api/v1/namespaces/default/pods/a:8080/proxy";
+    let version = world.done("GET", &format!("{through}/version"), &Value::Null).await;
+    assert_eq!(version["gitVersion"], "v1.33.4");
+    // It is nobody there without a token of its own: the administrator's certificate was for the API server alone.
+    let (status, refused) = world.ask("GET", &format!("{through}/api/v1/nodes"), &Value::Null).await;
+    assert_eq!(status, 403);
+    let message = "nodes is forbidden: User \"system:anonymous\" cannot list resource \"nodes\" in API group \"\" at the cluster scope";
+    assert_eq!(refused["message"].as_str().unwrap(), message);
 }
