@@ -7,7 +7,7 @@ mod delete;
 mod registry;
 mod write;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -31,6 +31,9 @@ use crate::store::{Object, Store};
 /// The characters of generated names: no vowels, no digits that look like letters. Source: apimachinery `pkg/util/rand`.
 const SAFE: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
+/// How many events a cluster keeps.
+const EVENTS: usize = 5000;
+
 /// The kinds whose change makes the RBAC policy anew.
 const RBAC: [&str; 4] = [
     "clusterroles.rbac.authorization.k8s.io",
@@ -52,6 +55,8 @@ struct Inner {
     policy: Mutex<Option<(u64, Arc<Policy>)>>,
     policy_changes: AtomicU64,
     addresses: Mutex<Addresses>,
+    /// Namespace and name of every event, oldest first.
+    events: Mutex<VecDeque<(Box<str>, Box<str>)>>,
     version: String,
 }
 
@@ -87,6 +92,7 @@ impl Api {
             policy: Mutex::new(None),
             policy_changes: AtomicU64::new(0),
             addresses: Mutex::default(),
+            events: Mutex::default(),
             version: version.to_owned(),
         }))
     }
@@ -163,6 +169,19 @@ impl Api {
         }
         if resource == crds::ID {
             self.follow_crd(object);
+        }
+    }
+
+    /// Upstream drops events after an hour (`--event-ttl`); a cluster that makes more than it can keep drops the oldest at once.
+    fn expire_events(&self, newest: &Object) {
+        let mut events = self.0.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (newest.namespace.clone(), newest.name.clone());
+        events.push_back(key);
+        while events.len() > EVENTS {
+            if let Some((namespace, name)) = events.pop_front() {
+                // Whoever deleted it before did no harm.
+                let _ = self.0.store.remove("events", (&namespace, &name), None, None);
+            }
         }
     }
 

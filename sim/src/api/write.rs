@@ -10,7 +10,7 @@ use crate::failure::{Cause, Failure};
 use crate::kinds;
 use crate::patch::{Apply, Schema};
 use crate::resource::{Resource, ResourceRef};
-use crate::store::{Expect, Object, Pairs, Rejected, Store};
+use crate::store::{Expect, Fields, Object, Rejected, Store};
 
 /// How often a write that lost a race is tried again before the caller is told.
 const ATTEMPTS: usize = 64;
@@ -119,10 +119,13 @@ impl Api {
         if write.dry_run {
             return Ok(Store::preview((write.namespace, &name), &value));
         }
-        let fields = pairs(&id, &value);
+        let fields = fields(&id, &value);
         match self.store().put(&id, (write.namespace, &name), Expect::Absent, &mut value, fields) {
             Ok(object) => {
                 self.after_write(&id, &object);
+                if id == "events" {
+                    self.expire_events(&object);
+                }
                 Ok(object)
             }
             Err(_) if generated => {
@@ -174,7 +177,7 @@ impl Api {
             let written = if finished(&id, &new) {
                 self.store().remove(&id, key, Some(current.revision), Some(new)).inspect(|gone| self.after_removal(&id, gone))
             } else {
-                let fields = pairs(&id, &new);
+                let fields = fields(&id, &new);
                 self.store().put(&id, key, Expect::Revision(current.revision), &mut new, fields).inspect(|o| self.after_write(&id, o))
             };
             match written {
@@ -443,8 +446,10 @@ fn admit_custom(resource: &Resource, _old: Option<&Value>, value: &mut Value) ->
     Err(Failure::invalid(&resource.group_kind(), name, causes))
 }
 
-fn pairs(id: &str, value: &Value) -> Pairs {
-    let mut fields: Vec<(Box<str>, Box<str>)> = kinds::fields(id, value).into_iter().map(|(k, v)| (k.into(), v.into())).collect();
-    fields.sort();
+/// What field selectors can ask for. An absent field is as good as an empty one, and most are empty.
+fn fields(id: &str, value: &Value) -> Fields {
+    let mut fields: Vec<(&'static str, Box<str>)> =
+        kinds::fields(id, value).into_iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| (k, v.into())).collect();
+    fields.sort_unstable();
     fields.into()
 }

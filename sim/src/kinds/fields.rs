@@ -28,8 +28,8 @@ const EVENTS: &[&str] = &[
 
 /// The selectable fields of an object; absent ones are empty.
 #[must_use]
-pub fn fields(resource: &str, value: &Value) -> Vec<(String, String)> {
-    let names: &[&str] = match resource {
+pub fn fields(resource: &str, value: &Value) -> Vec<(&'static str, String)> {
+    let names: &'static [&'static str] = match resource {
         "pods" => PODS,
         "events" => EVENTS,
         "namespaces" => &["status.phase"],
@@ -40,7 +40,7 @@ pub fn fields(resource: &str, value: &Value) -> Vec<(String, String)> {
         "certificatesigningrequests.certificates.k8s.io" => &["spec.signerName"],
         _ => &[],
     };
-    names.iter().map(|name| ((*name).to_owned(), read(value, name))).collect()
+    names.iter().map(|name| (*name, read(value, name))).collect()
 }
 
 fn read(value: &Value, name: &str) -> String {

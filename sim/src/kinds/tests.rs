@@ -357,7 +357,7 @@ fn the_finalizers_of_namespaces_stay() {
 #[test]
 fn fields_can_be_selected() {
     let value = json!({"spec": {"nodeName": "n"}, "status": {"phase": "Running"}});
-    let found: HashMap<String, String> = fields("pods", &value).into_iter().collect();
+    let found: HashMap<&str, String> = fields("pods", &value).into_iter().collect();
     assert_eq!((found["spec.nodeName"].as_str(), found["status.phase"].as_str(), found["status.podIP"].as_str()), ("n", "Running", ""));
     assert_eq!(found["spec.hostNetwork"], "false");
 }

@@ -227,11 +227,14 @@ impl Engine {
             return;
         }
         if let Some(&at) = self.by_uid.get(&*object.uid) {
-            if let Some(pod) = self.pods.get_mut(&at).filter(|p| p.revision < object.revision) {
+            if self.pods.get(&at).is_some_and(|p| p.revision < object.revision)
+                && let Some(mut pod) = self.take_pod(at)
+            {
                 pod.revision = object.revision;
                 let old = std::mem::replace(&mut pod.object, Arc::new(object.value()));
                 // Others may have written into the kubelet's part, as the node controller does when it hears nothing.
                 pod.posted = Value::Null;
+                self.pods.insert(at, pod);
                 self.follow_spec(at, &old);
                 self.touch(at);
             }
@@ -280,12 +283,24 @@ impl Engine {
     }
 
     fn bring_on(&mut self, id: u64) {
-        let Some(mut pod) = self.pods.remove(&id) else { return };
+        let Some(mut pod) = self.take_pod(id) else { return };
         pod.dirty = false;
         if self.active(&pod.node) {
             self.sync(id, &mut pod);
         }
+        if pod.settled()
+            && let Some(object) = self.api.store().get("pods", &pod.namespace, &pod.name).filter(|o| o.revision == pod.revision)
+        {
+            pod.pack(object);
+        }
         self.pods.insert(id, pod);
+    }
+
+    /// A pod to work on; it is put back afterwards.
+    pub(super) fn take_pod(&mut self, id: u64) -> Option<Pod> {
+        let mut pod = self.pods.remove(&id)?;
+        pod.unpack();
+        Some(pod)
     }
 
     /// Whether a node's kubelet does anything.
@@ -341,7 +356,7 @@ impl Engine {
 
     /// Removes what is left of a pod whose object is gone.
     pub(super) fn forget(&mut self, id: u64) {
-        let Some(mut pod) = self.pods.remove(&id) else { return };
+        let Some(mut pod) = self.take_pod(id) else { return };
         if self.active(&pod.node) && self.revive_mirror(id, &mut pod) {
             self.pods.insert(id, pod);
             self.touch(id);

@@ -119,7 +119,7 @@ impl Engine {
         let now = self.api.clock().now();
         let waiting = self.nodes.get_mut(node).and_then(|n| n.pulls.remove(image)).unwrap_or_default();
         for (id, at, since_when) in waiting {
-            let Some(mut pod) = self.pods.remove(&id) else { continue };
+            let Some(mut pod) = self.take_pod(id) else { continue };
             pod.containers[at].pulling = false;
             let about = pod.about(Some(at));
             match result {

@@ -293,7 +293,7 @@ impl Engine {
 
     /// After the machine came up the sandbox is a new one, and every container that ran is started again.
     fn revive(&mut self, id: u64) {
-        let Some(mut pod) = self.pods.remove(&id) else { return };
+        let Some(mut pod) = self.take_pod(id) else { return };
         let now = self.api.clock().now();
         let gone = self.api.store().get("pods", &pod.namespace, &pod.name).is_none_or(|o| *o.uid != *pod.uid);
         let ran = pod.containers.iter().any(|c| c.run.is_some());

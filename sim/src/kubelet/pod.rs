@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::events::About;
 use super::probe::Probe;
 use super::runtime::Image;
+use crate::store::Object;
 use crate::workload::Instance;
 
 /// The first delay of image pulls and restarts, doubled each time. Source: kubelet `pkg/kubelet/kubelet.go`, `backOffPeriod`, `MaxCrashLoopBackOff`.
@@ -191,6 +192,9 @@ pub(super) struct Pod {
     /// Its containers did something that its status does not say yet.
     pub(super) stale: bool,
     pub(super) wake: Option<Timestamp>,
+    /// Of a pod that just runs, the object as the store has it and its status in bytes, instead of both as values: ten thousand of them
+    /// would otherwise take half a gigabyte.
+    packed: Option<(Arc<Object>, Box<[u8]>)>,
 }
 
 impl Pod {
@@ -227,10 +231,35 @@ impl Pod {
             dirty: false,
             stale: false,
             wake: None,
+            packed: None,
             object: Arc::new(object),
         };
         pod.reset_waiting();
         pod
+    }
+
+    /// Whether there is nothing to do for it before something happens to it.
+    pub(super) fn settled(&self) -> bool {
+        let runs = |c: &Container| c.run.as_ref().is_some_and(|r| r.ready && r.kill_at.is_none()) || (c.role == Role::Init && c.done);
+        !self.dirty && !self.stale && self.stopping.is_none() && self.status == self.posted && self.containers.iter().all(runs)
+    }
+
+    /// Lets go of what can be read again; `object` is its own, as last seen.
+    pub(super) fn pack(&mut self, object: Arc<Object>) {
+        static NOTHING: std::sync::LazyLock<Arc<Value>> = std::sync::LazyLock::new(Arc::default);
+        let status = serde_json::to_vec(&self.status).unwrap_or_default();
+        self.packed = Some((object, status.into()));
+        (self.object, self.status, self.posted) = (Arc::clone(&NOTHING), Value::Null, Value::Null);
+    }
+
+    /// Undoes [`Pod::pack`].
+    pub(super) fn unpack(&mut self) {
+        if let Some((object, status)) = self.packed.take() {
+            self.object = Arc::new(object.value());
+            // It was written by `pack`.
+            self.status = serde_json::from_slice(&status).unwrap_or_default();
+            self.posted = self.status.clone();
+        }
     }
 
     /// Every container waits as in a new sandbox. Source: kubelet `convertToAPIContainerStatuses`: with init containers the others wait for them.

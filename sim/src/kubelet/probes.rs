@@ -48,7 +48,7 @@ impl Engine {
 
     /// Takes the answer of a probe in.
     pub(super) fn probed(&mut self, id: u64, at: usize, serial: u64, number: usize, outcome: &Result<(), String>) {
-        let Some(mut pod) = self.pods.remove(&id) else { return };
+        let Some(mut pod) = self.take_pod(id) else { return };
         self.take_answer(&mut pod, at, serial, number, outcome);
         self.pods.insert(id, pod);
         self.touch(id);

@@ -15,7 +15,7 @@ use crate::clock::stamp;
 impl Engine {
     /// A container's process ended by itself or because it was told to.
     pub(super) fn exited(&mut self, id: u64, at: usize, serial: u64, code: i32, reason: &str) {
-        let Some(mut pod) = self.pods.remove(&id) else { return };
+        let Some(mut pod) = self.take_pod(id) else { return };
         if pod.containers[at].run.as_ref().is_some_and(|r| r.serial == serial) {
             self.end(&mut pod, at, code, reason, true);
         }
@@ -25,7 +25,7 @@ impl Engine {
 
     /// Ends a container from outside.
     pub(super) fn end_now(&mut self, id: u64, at: usize, code: i32) {
-        let Some(mut pod) = self.pods.remove(&id) else { return };
+        let Some(mut pod) = self.take_pod(id) else { return };
         if pod.containers[at].run.is_some() {
             self.end(&mut pod, at, code, reason_of(code), true);
         }
@@ -65,7 +65,7 @@ impl Engine {
     /// The image of a container is the one thing of a pod's programs that can be changed. Source: `computePodActions`, `containerChanged`.
     pub(super) fn follow_spec(&mut self, id: u64, old: &Value) {
         let now = self.api.clock().now();
-        let Some(mut pod) = self.pods.remove(&id) else { return };
+        let Some(mut pod) = self.take_pod(id) else { return };
         let init = pod.containers.iter().filter(|c| c.role != Role::Main).count();
         for at in 0..pod.containers.len() {
             let before = if at < init { &old["spec"]["initContainers"][at] } else { &old["spec"]["containers"][at - init] };

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::watch;
 
-pub use object::{Object, Pairs};
+pub use object::{Fields, Object, Pairs};
 
 /// How many bytes of past events a resource keeps.
 const LOG_BYTES: usize = 12 << 20;
@@ -69,6 +69,11 @@ pub struct Event {
 }
 
 impl Event {
+    /// How much memory it holds: the state before it is kept by nothing else.
+    fn weight(&self) -> usize {
+        self.encoded.len() + self.before.as_ref().map_or(0, |b| b.bytes.len())
+    }
+
     /// The line that a watch sends for this event; encoded once, shared by all watchers. The object's own bytes are a part of it.
     #[must_use]
     pub fn line(&self) -> Bytes {
@@ -133,11 +138,11 @@ impl Table {
 
     fn record(&mut self, event: Event) {
         let revision = event.object.revision;
-        self.log_bytes += event.encoded.len();
+        self.log_bytes += event.weight();
         self.log.push_back(Arc::new(event));
         while self.log_bytes > LOG_BYTES && self.log.len() > LOG_EVENTS {
             if let Some(old) = self.log.pop_front() {
-                self.log_bytes -= old.encoded.len();
+                self.log_bytes -= old.weight();
                 self.floor = old.object.revision;
             }
         }
@@ -280,7 +285,7 @@ impl Store {
         (namespace, name): (&str, &str),
         expect: Expect,
         value: &mut Value,
-        fields: Pairs,
+        fields: Fields,
     ) -> Result<Arc<Object>, Rejected> {
         let mut inner = self.write();
         let revision = inner.revision + 1;
@@ -332,7 +337,7 @@ impl Store {
     #[must_use]
     pub fn preview((namespace, name): (&str, &str), value: &Value) -> Arc<Object> {
         let bytes = Bytes::from(serde_json::to_vec(value).unwrap_or_default());
-        Arc::new(Object::new(0, bytes, namespace, name, value, Pairs::default()))
+        Arc::new(Object::new(0, bytes, namespace, name, value, Fields::default()))
     }
 
     /// Forgets everything of a resource, as when its definition is removed after its objects.
@@ -345,7 +350,7 @@ impl Store {
     }
 }
 
-fn encode(change: Change, revision: u64, (namespace, name): (&str, &str), value: &mut Value, fields: Pairs) -> (Bytes, Arc<Object>) {
+fn encode(change: Change, revision: u64, (namespace, name): (&str, &str), value: &mut Value, fields: Fields) -> (Bytes, Arc<Object>) {
     value["metadata"]["resourceVersion"] = Value::from(revision.to_string());
     let mut line = Vec::with_capacity(1024);
     line.extend_from_slice(change.prefix());

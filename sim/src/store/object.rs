@@ -3,6 +3,9 @@
 use bytes::Bytes;
 use serde_json::Value;
 
+/// The fields that selectors can ask for, sorted; absent ones are empty.
+pub type Fields = Box<[(&'static str, Box<str>)]>;
+
 /// A sorted list of names and values.
 pub type Pairs = Box<[(Box<str>, Box<str>)]>;
 
@@ -22,7 +25,7 @@ pub struct Object {
     /// `metadata.labels`, sorted.
     pub labels: Pairs,
     /// What field selectors can ask for besides name and namespace, sorted.
-    pub fields: Pairs,
+    pub fields: Fields,
     /// UIDs of `metadata.ownerReferences`.
     pub owners: Box<[Box<str>]>,
     /// Whether `metadata.deletionTimestamp` is set.
@@ -30,7 +33,7 @@ pub struct Object {
 }
 
 impl Object {
-    pub(super) fn new(revision: u64, bytes: Bytes, namespace: &str, name: &str, value: &Value, fields: Pairs) -> Self {
+    pub(super) fn new(revision: u64, bytes: Bytes, namespace: &str, name: &str, value: &Value, fields: Fields) -> Self {
         let meta = &value["metadata"];
         let text = |v: &Value| -> Box<str> { v.as_str().unwrap_or_default().into() };
         let labels = meta["labels"].as_object().into_iter().flatten().map(|(k, v)| (k.as_str().into(), text(v))).collect();
@@ -67,7 +70,7 @@ impl Object {
         match name {
             "metadata.name" => Some(&self.name),
             "metadata.namespace" => Some(&self.namespace),
-            _ => look_up(&self.fields, name),
+            _ => self.fields.binary_search_by(|(k, _)| (*k).cmp(name)).ok().map(|at| &*self.fields[at].1),
         }
     }
 
