@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
+
+/// The most that can be skipped: a thousand years, so that times after the present one can still be told.
+const LONGEST: Duration = Duration::from_hours(1000 * 365 * 24);
 
 /// Where everything in the cluster takes its time from. Cheap to clone; clones share what was skipped.
 #[derive(Debug, Clone)]
@@ -20,7 +23,7 @@ impl Clock {
     /// The time now.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        Timestamp::now() + *self.0.borrow()
+        later(Timestamp::now(), *self.0.borrow())
     }
 
     /// The time now as objects have it: RFC 3339 in whole seconds.
@@ -55,12 +58,12 @@ impl Clock {
 
     /// Resolves after a while.
     pub async fn sleep(&self, time: Duration) {
-        self.sleep_until(self.now() + time).await;
+        self.sleep_until(later(self.now(), time)).await;
     }
 
     /// Lets time pass at once: every sleeper whose time has come by then wakes.
     pub fn skip(&self, time: Duration) {
-        self.0.send_modify(|skipped| *skipped += time);
+        self.0.send_modify(|skipped| *skipped = skipped.saturating_add(time).min(LONGEST));
     }
 }
 
@@ -68,6 +71,16 @@ impl Clock {
 pub(crate) async fn real(time: Duration) {
     #[expect(clippy::disallowed_methods, reason = "the one place where the simulation sleeps")]
     tokio::time::sleep(time).await;
+}
+
+/// A time some while after another. Objects can name any number of seconds; what would be after the end of time is then.
+pub(crate) fn later(at: Timestamp, wait: Duration) -> Timestamp {
+    SignedDuration::try_from(wait).ok().and_then(|wait| at.checked_add(wait).ok()).unwrap_or(Timestamp::MAX)
+}
+
+/// [`later`] by whole seconds, as objects have them; less than none is none.
+pub(crate) fn seconds_later(at: Timestamp, seconds: i64) -> Timestamp {
+    later(at, Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
 }
 
 /// A time as objects have it.
@@ -98,6 +111,16 @@ mod tests {
         clock.skip(Duration::from_secs(1));
         let woke = sleeper.await.unwrap();
         assert!(woke.duration_since(start).as_secs() >= 3600);
+    }
+
+    #[test]
+    fn there_is_an_end_of_time() {
+        let clock = Clock::default();
+        clock.skip(Duration::MAX);
+        clock.skip(Duration::MAX);
+        assert!(clock.now() < Timestamp::MAX);
+        assert_eq!(seconds_later(clock.now(), i64::MAX), Timestamp::MAX);
+        assert_eq!(seconds_later(Timestamp::UNIX_EPOCH, -1), Timestamp::UNIX_EPOCH);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::Value;
 pub type ListKeys = Vec<(Vec<String>, Vec<String>)>;
 
 /// One version of a resource.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Version {
     /// For example `v1`.
     pub name: String,
@@ -24,7 +24,7 @@ pub struct Version {
 }
 
 /// A resource that the API server serves.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Resource {
     /// API group; empty for the core group.
     pub group: String,
@@ -57,7 +57,7 @@ pub struct Resource {
 }
 
 /// A subresource in discovery.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Subresource {
     /// For example `log`.
     pub name: &'static str,

@@ -22,10 +22,16 @@ impl Api {
         let resource = resource(&crd);
         let taken = self.name_taken(&resource);
         if taken.is_none() {
+            let id = resource.id();
             let mut registry = self.0.registry.write().unwrap_or_else(PoisonError::into_inner);
-            let mut next = (**registry).clone();
-            next.insert(Arc::new(resource.clone()));
-            *registry = Arc::new(next);
+            // Watches end when the resource is another one, and a definition's status is no part of it.
+            if registry.by_id(&id).is_none_or(|known| *known != resource) {
+                let mut next = (**registry).clone();
+                next.insert(Arc::new(resource.clone()));
+                *registry = Arc::new(next);
+                drop(registry);
+                self.store().wake(&id);
+            }
         }
         let accepted = crd["status"]["conditions"].as_array().is_some_and(|c| c.iter().any(|c| c["type"] == "Established"));
         if accepted && !stored_versions_grow(&crd) && crd["status"]["acceptedNames"]["plural"] == crd["spec"]["names"]["plural"] {

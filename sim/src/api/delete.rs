@@ -1,7 +1,6 @@
 //! Deletion: preconditions, grace, finalizers, propagation. Source: apiserver `pkg/registry/rest/delete.go` and `generic/registry/store.go`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -146,7 +145,7 @@ impl Api {
         let marked_before = meta["deletionTimestamp"].is_string();
         let shorter = meta["deletionGracePeriodSeconds"].as_i64().is_none_or(|had| grace < had);
         if !marked_before || shorter {
-            let at = self.clock().now() + Duration::from_secs(u64::try_from(grace).unwrap_or(0));
+            let at = crate::clock::seconds_later(self.clock().now(), grace);
             meta["deletionTimestamp"] = json!(crate::clock::stamp(at));
             meta["deletionGracePeriodSeconds"] = json!(grace);
         }

@@ -189,6 +189,9 @@ impl Panel {
             Fault::Api { method, path, code, delay_milliseconds, times } => {
                 let method = method.as_deref().map(str::parse::<Method>).transpose();
                 let method = method.map_err(|e| Failure::bad_request(e.to_string()))?;
+                if *code != 0 && !(400..600).contains(code) {
+                    return Err(Failure::bad_request(format!("{code} is no status of a failure")));
+                }
                 let failure = (*code > 0).then(|| Failure::new(*code, "InternalError", format!("injected by the fault {name}")));
                 let fault =
                     server::Fault { method, path: path.clone(), delay: Duration::from_millis(*delay_milliseconds), failure, times: *times };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::fields::set_condition;
@@ -61,7 +61,7 @@ pub(super) fn reconcile(context: &mut Context, node: &str) -> Outcome {
             }
             Verdict::Goes => now,
             Verdict::GoesAfter(seconds) => {
-                *context.nodes.evictions.entry(pod.object.uid.clone()).or_insert(now) + SignedDuration::from_secs(seconds)
+                crate::clock::seconds_later(*context.nodes.evictions.entry(pod.object.uid.clone()).or_insert(now), seconds)
             }
         };
         if at > now {

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::fields::{condition, controller_ref, holds, set_condition, time};
@@ -15,6 +15,7 @@ use super::recorder::About;
 use super::replicaset::{delete_pod, make_pod};
 use super::template;
 use crate::api::Propagation;
+use crate::clock::seconds_later;
 use crate::failure::Failure;
 use crate::store::Object;
 
@@ -64,7 +65,7 @@ pub(super) fn reconcile(context: &mut Context, namespace: &str, name: &str) -> O
 fn expire(context: &Context, object: &Object, job: &Value, ended: &str) -> Outcome {
     let Some(seconds) = job["spec"]["ttlSecondsAfterFinished"].as_i64() else { return Ok(None) };
     let since = condition(&job["status"], ended).and_then(|c| time(&c["lastTransitionTime"])).unwrap_or_default();
-    let at = since + SignedDuration::from_secs(seconds);
+    let at = seconds_later(since, seconds);
     if at > context.now() {
         return Ok(Some(at));
     }
@@ -114,7 +115,7 @@ impl<'a> Work<'a> {
         let limit = spec["backoffLimit"].as_i64().unwrap_or(6);
         let deadline = spec["activeDeadlineSeconds"].as_i64();
         let started = time(&self.job["status"]["startTime"]);
-        let due = deadline.zip(started).map(|(seconds, at)| at + SignedDuration::from_secs(seconds));
+        let due = deadline.zip(started).map(|(seconds, at)| seconds_later(at, seconds));
         let suspended = spec["suspend"] == true;
         let active = i64::try_from(self.active.len()).unwrap_or(0);
         let complete = match completions {
@@ -160,7 +161,7 @@ impl<'a> Work<'a> {
     fn wait(&self) -> Option<Timestamp> {
         let doublings = u32::try_from((self.failed - 1).clamp(0, 10)).unwrap_or(0);
         let seconds = (FIRST_WAIT << doublings).min(LONGEST_WAIT);
-        self.last_failure.map(|at| at + SignedDuration::from_secs(seconds)).filter(|at| *at > self.now)
+        self.last_failure.map(|at| seconds_later(at, seconds)).filter(|at| *at > self.now)
     }
 
     fn create(&self, context: &mut Context, count: i64, completions: Option<i64>) -> Result<(), Failure> {

@@ -108,7 +108,7 @@ impl Pod {
         }
         match self.ready_since {
             Some(since) if seconds > 0 => {
-                let at = since + jiff::SignedDuration::from_secs(seconds);
+                let at = crate::clock::seconds_later(since, seconds);
                 if at <= now { Ok(true) } else { Err(at) }
             }
             _ => Ok(true),

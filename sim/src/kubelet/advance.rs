@@ -63,7 +63,7 @@ impl Engine {
     fn deadline(&mut self, pod: &mut Pod, now: Timestamp, next: &mut Option<Timestamp>) {
         let Some(seconds) = pod.object["spec"]["activeDeadlineSeconds"].as_u64() else { return };
         let Some(started) = pod.status["startTime"].as_str().and_then(|s| s.parse::<Timestamp>().ok()) else { return };
-        let at = started + Duration::from_secs(seconds);
+        let at = crate::clock::later(started, Duration::from_secs(seconds));
         if pod.failed.is_some() {
             return;
         }
@@ -140,7 +140,7 @@ impl Engine {
                     self.recorder.record(now, pod.about(None), true, "FailedMount", problem);
                 }
                 // Source: `pkg/util/goroutinemap/exponentialbackoff`. What was missing also wakes the pod when it comes.
-                let at = now + pod.mount_delay;
+                let at = crate::clock::later(now, pod.mount_delay);
                 pod.mount_delay = (pod.mount_delay * 2).min(Duration::from_secs(122));
                 pod.mount_at = Some(at);
                 self.wanting.insert(id);
@@ -208,7 +208,7 @@ impl Engine {
         }
         let slow = self.shared.faults.slow(pod.target(at));
         // A fault that was healed holds nobody any more.
-        let until = slow.map(|time| *pod.containers[at].slow_until.get_or_insert(now + time)).filter(|until| *until > now);
+        let until = slow.map(|time| *pod.containers[at].slow_until.get_or_insert(crate::clock::later(now, time))).filter(|until| *until > now);
         if let Some(until) = until {
             sooner(next, until);
             return;
@@ -313,7 +313,7 @@ impl Engine {
     pub(super) fn begin_stop(pod: &mut Pod, now: Timestamp, delete: bool) {
         let grace = pod.object["metadata"]["deletionGracePeriodSeconds"].as_u64();
         let grace = grace.or_else(|| pod.object["spec"]["terminationGracePeriodSeconds"].as_u64()).unwrap_or(30);
-        let deadline = now + Duration::from_secs(grace);
+        let deadline = crate::clock::later(now, Duration::from_secs(grace));
         match &mut pod.stopping {
             Some(stopping) => {
                 stopping.delete |= delete;

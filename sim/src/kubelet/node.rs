@@ -239,12 +239,12 @@ impl Engine {
                     continue;
                 }
                 let first = stage.effect == Effect::Renew && !node.leased;
-                let due = *node.due[at].get_or_insert_with(|| if first { now } else { now + stage.delay_for(&node.object) });
+                let due = *node.due[at].get_or_insert_with(|| if first { now } else { crate::clock::later(now, stage.delay_for(&node.object)) });
                 if due > now {
                     continue;
                 }
                 play(&self.api, &mut self.recorder, node, stage, now);
-                let again = now + stage.delay_for(&node.object);
+                let again = crate::clock::later(now, stage.delay_for(&node.object));
                 // One without a delay that still matches would be played for ever.
                 node.due[at] = (again > now).then_some(again);
             }

@@ -31,7 +31,7 @@ impl Engine {
                 Some(Played::Done) => continue,
                 Some(Played::Due(due)) => due,
                 None => {
-                    let due = now + stage.delay_for(&pod.object);
+                    let due = crate::clock::later(now, stage.delay_for(&pod.object));
                     pod.stages[at] = Some(Played::Due(due));
                     due
                 }

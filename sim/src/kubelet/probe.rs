@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::pod::since;
-use crate::clock::Clock;
+use crate::clock::{Clock, later};
 use crate::workload::{Instance, Request, Unreachable};
 
 /// How soon a container that was not ready yet is asked again for the first time. A real kubelet waits for a whole period, which is what makes
@@ -66,7 +66,7 @@ pub(super) fn of(container: &Value, now: Timestamp) -> Vec<Probe> {
         let spec = container[field].clone();
         Probe {
             kind,
-            next: now + Duration::from_secs(spec["initialDelaySeconds"].as_u64().unwrap_or(0)),
+            next: later(now, Duration::from_secs(spec["initialDelaySeconds"].as_u64().unwrap_or(0))),
             spec,
             asking: false,
             gap: FIRST_GAP,
@@ -84,7 +84,7 @@ impl Probe {
     pub(super) fn take(&mut self, good: bool, now: Timestamp) -> (Verdict, bool) {
         let period = Duration::from_secs(number(&self.spec, "periodSeconds", 10));
         self.asking = false;
-        self.next = now + period;
+        self.next = later(now, period);
         if good {
             (self.failures, self.counted) = (0, None);
             self.successes += 1;
@@ -94,8 +94,8 @@ impl Probe {
         }
         self.successes = 0;
         if self.kind != Kind::Liveness && !self.passed {
-            self.next = now + self.gap.min(period);
-            self.gap = (self.gap * 2).min(period);
+            self.next = later(now, self.gap.min(period));
+            self.gap = self.gap.saturating_mul(2).min(period);
         }
         // Clocks of sleepers are not exact; a hair less than a period is one.
         let counts = self.counted.is_none_or(|at| since(at, now) + Duration::from_millis(1) >= period);

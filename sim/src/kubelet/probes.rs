@@ -9,6 +9,7 @@ use super::advance::sooner;
 use super::engine::{Done, Engine};
 use super::pod::Pod;
 use super::probe::{Kind, Verdict, ask};
+use crate::clock::later;
 
 impl Engine {
     /// Asks the probes that are due.
@@ -72,7 +73,7 @@ impl Engine {
                 let delayed = |spec: &serde_json::Value| spec["initialDelaySeconds"].as_u64().unwrap_or(0);
                 // The others begin now, but not before their own time.
                 for other in run.probes.iter_mut().filter(|p| p.kind != Kind::Startup) {
-                    other.next = now.max(run.since + Duration::from_secs(delayed(&other.spec)));
+                    other.next = now.max(later(run.since, Duration::from_secs(delayed(&other.spec))));
                 }
             }
             (Kind::Readiness, Verdict::Passed) => run.ready = true,
@@ -80,7 +81,7 @@ impl Engine {
             (Kind::Startup | Kind::Liveness, Verdict::Failed) if run.kill_at.is_none() => {
                 let which = kind.word().to_lowercase();
                 run.ready = false;
-                run.kill_at = Some(now + Duration::from_secs(grace));
+                run.kill_at = Some(later(now, Duration::from_secs(grace)));
                 run.instance.stop();
                 self.recorder.record(now, about, false, "Killing", format!("Container {name} failed {which} probe, will be restarted"));
             }

@@ -77,7 +77,7 @@ impl Engine {
             container.fresh = false;
             container.hold = None;
             if let Some(run) = container.run.as_mut().filter(|r| r.kill_at.is_none()) {
-                run.kill_at = Some(now + Duration::from_secs(grace));
+                run.kill_at = Some(crate::clock::later(now, Duration::from_secs(grace)));
                 run.instance.stop();
                 let text = format!("Container {} definition changed, will be restarted", container.name);
                 self.recorder.record(now, pod.about(Some(at)), false, "Killing", text);

@@ -1,10 +1,8 @@
 //! `pods/log`. Source: kubernetes `pkg/registry/core/pod/strategy.go` `LogLocation`, kubelet `pkg/kubelet/server`.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::{Body, Call, bytes};
@@ -43,7 +41,7 @@ pub(super) fn answer(call: &Call<'_>) -> Result<Response<Body>, Failure> {
     };
     let number = |key: &str| call.query.get(key).and_then(|v| v.parse::<i64>().ok());
     let now = call.api().clock().now();
-    let since = number("sinceSeconds").map(|s| now - Duration::from_secs(s.max(0).unsigned_abs()));
+    let since = number("sinceSeconds").map(|s| now.checked_sub(SignedDuration::from_secs(s.max(0))).unwrap_or(Timestamp::MIN));
     let since = since.or_else(|| call.query.get("sinceTime").and_then(|t| t.parse().ok()));
     let shape = Shape { timestamps: call.query.flag("timestamps").unwrap_or_default(), since };
     let (seen, lines) = log.lines();

@@ -13,9 +13,11 @@ mod scale;
 mod watch;
 mod write;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::{Request, Response, StatusCode, header};
 
@@ -176,15 +178,25 @@ impl Server {
     /// Answers a request.
     pub async fn answer(&self, request: Request<Bytes>, certificate: &Certificate) -> Response<Body> {
         self.0.requests.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        match self.handle(&request, certificate).await {
-            Ok(response) => response,
-            Err(failure) => refuse(&failure),
-        }
+        // A mistake of ours concerns the one who met it and nobody else. Source: apiserver `pkg/server/filters/wrap.go`.
+        let handled = AssertUnwindSafe(self.handle(&request, certificate)).catch_unwind().await;
+        let response = match handled {
+            Ok(Ok(response)) => response,
+            Ok(Err(failure)) => refuse(&failure),
+            Err(_) => {
+                let why = "This request caused apiserver to panic. Look in the logs for details.";
+                refuse(&Failure::new(500, "InternalError", why))
+            }
+        };
+        if request.method() == http::Method::HEAD { response.map(|_| Body::from(Bytes::new())) } else { response }
     }
 
     async fn handle(&self, request: &Request<Bytes>, certificate: &Certificate) -> Result<Response<Body>, Failure> {
         let uri = request.uri();
-        if let Some(response) = self.0.faults.hit(request.method(), uri.path(), self.api().clock()).await {
+        // Faults do not reach what takes them back.
+        if !uri.path().starts_with("/sim/")
+            && let Some(response) = self.0.faults.hit(request.method(), uri.path(), self.api().clock()).await
+        {
             return response;
         }
         let query = Query::parse(uri.query().unwrap_or_default());
@@ -232,10 +244,15 @@ impl Server {
     /// `Impersonate-User` and `Impersonate-Group`. Source: apiserver `pkg/endpoints/filters/impersonation.go`.
     fn impersonate(&self, request: &Request<Bytes>, user: User) -> Result<User, Failure> {
         let text = |v: &http::HeaderValue| v.to_str().unwrap_or_default().to_owned();
-        let Some(name) = request.headers().get("impersonate-user").map(text) else {
-            return Ok(user);
-        };
         let groups: Vec<String> = request.headers().get_all("impersonate-group").iter().map(text).collect();
+        let Some(name) = request.headers().get("impersonate-user").map(text).filter(|name| !name.is_empty()) else {
+            // Whoever wants to be less than they are must not be taken for all that they are.
+            let more = request.headers().keys().any(|k| k == "impersonate-uid" || k.as_str().starts_with("impersonate-extra-"));
+            if groups.is_empty() && !more {
+                return Ok(user);
+            }
+            return Err(Failure::internal(format!("requested {groups:?} without impersonating a user")));
+        };
         let mut wanted = vec![("users", name.clone())];
         wanted.extend(groups.iter().map(|g| ("groups", g.clone())));
         let mut account = None;
@@ -314,8 +331,29 @@ impl Call<'_> {
         if self.resource.namespaced { &self.info.namespace } else { "" }
     }
 
+    /// Whether the path is one that the resource has. A cluster-scoped resource has none below a namespace, where access rules of that
+    /// namespace would count for it; and only proxies have anything behind a subresource.
+    fn exists(&self) -> bool {
+        let info = self.info;
+        let own = info.group.is_empty() && info.resource == "namespaces" && info.named && info.namespace == info.name;
+        let scoped = self.resource.namespaced || info.namespace.is_empty() || own;
+        scoped && (info.subresource == "proxy" || info.subpath.trim_matches('/').is_empty())
+    }
+
     async fn dispatch(&self) -> Result<Response<Body>, Failure> {
         let info = self.info;
+        if !self.exists() {
+            return Err(Failure::no_such_path());
+        }
+        let misplaced = match info.verb.as_str() {
+            "create" => info.subresource.is_empty() && info.named,
+            "update" | "patch" => !info.named,
+            "watch" => self.request.method() != http::Method::GET,
+            _ => self.request.method() == http::Method::HEAD && info.subresource != "proxy",
+        };
+        if misplaced {
+            return Err(Failure::method_not_allowed());
+        }
         if info.subresource.is_empty() && !self.resource.verbs.iter().any(|v| *v == info.verb) {
             return Err(Failure::method_not_allowed());
         }

@@ -68,6 +68,11 @@ pub(super) fn body(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, Failure> 
     }
 }
 
+/// A body that must be an object.
+pub(super) fn object(value: Value) -> Result<Value, Failure> {
+    if value.is_object() { Ok(value) } else { Err(Failure::bad_request("the body of the request is not an object")) }
+}
+
 pub(super) fn json(bytes: &[u8]) -> Result<Value, Failure> {
     serde_json::from_slice(bytes)
         .map_err(|e| Failure::bad_request(format!("the object provided is unrecognized: couldn't parse JSON: {e}")))

@@ -9,12 +9,13 @@ use crate::failure::Failure;
 use crate::workload::{Request, Unreachable};
 
 /// Headers that concern one hop, or were for the API server itself: after authentication it takes its own credential off.
-const NOT_PASSED_ON: [&str; 9] = [
+const NOT_PASSED_ON: [&str; 10] = [
     "authorization",
     "connection",
     "host",
     "impersonate-user",
     "impersonate-group",
+    "impersonate-uid",
     "keep-alive",
     "transfer-encoding",
     "upgrade",
@@ -152,7 +153,7 @@ fn service(call: &Call<'_>, reference: &Reference<'_>) -> Result<Destination, Fa
 async fn pass_on(call: &Call<'_>, to: &Destination, tls: bool) -> Result<Response<Body>, Failure> {
     let mut headers = HeaderMap::new();
     for (name, value) in call.request.headers() {
-        if !NOT_PASSED_ON.contains(&name.as_str()) {
+        if !NOT_PASSED_ON.contains(&name.as_str()) && !name.as_str().starts_with("impersonate-extra-") {
             headers.append(name.clone(), value.clone());
         }
     }

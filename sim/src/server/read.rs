@@ -152,6 +152,9 @@ fn page(call: &Call<'_>, options: &ListOptions) -> Result<Page, Failure> {
     let current = store.revision();
     let asked = revision(&options.resource_version)?;
     let from = if options.continue_token.is_empty() { None } else { Some(read_token(&options.continue_token)?) };
+    if from.is_some() && asked > 0 {
+        return Err(Failure::bad_request("specifying resource version is not allowed when using continue"));
+    }
     let exact = options.resource_version_match == "Exact" || (asked > 0 && options.limit > 0 && options.resource_version_match.is_empty());
     let (at, all) = match &from {
         // Without a revision of its own a token goes on in the present state.

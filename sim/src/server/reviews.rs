@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::negotiate::body;
+use super::negotiate::{body, object};
 use super::{Body, Call, json};
 use crate::auth::identity::User;
 use crate::auth::rbac::Attributes;
@@ -21,7 +21,7 @@ pub(super) fn is_review(resource: &Resource) -> bool {
 
 /// Answers a question.
 pub(super) fn answer(call: &Call<'_>) -> Result<Response<Body>, Failure> {
-    let mut review = body(call.request.headers(), call.request.body())?;
+    let mut review = object(body(call.request.headers(), call.request.body())?)?;
     review["apiVersion"] = json!(call.resource.api_version(&call.info.version));
     review["kind"] = json!(call.resource.kind);
     if !review["metadata"].is_object() {
@@ -105,7 +105,10 @@ fn access(call: &Call<'_>, user: &User, spec: &Value) -> Result<Value, Failure> 
 
 /// `TokenRequest`: a token for a `ServiceAccount`.
 pub(super) fn token(call: &Call<'_>) -> Result<Response<Body>, Failure> {
-    let mut request = body(call.request.headers(), call.request.body())?;
+    let mut request = object(body(call.request.headers(), call.request.body())?)?;
+    if !request["spec"].is_object() {
+        request["spec"] = json!({});
+    }
     let (namespace, name) = (call.namespace(), call.info.name.as_str());
     let account = call.api().store().get("serviceaccounts", namespace, name).ok_or_else(|| Failure::not_found("serviceaccounts", name))?;
     let spec = request["spec"].clone();

@@ -61,7 +61,7 @@ pub(super) fn answer(call: &Call<'_>) -> Result<Response<Body>, Failure> {
             let cause = crate::failure::Cause { reason: "FieldValueInvalid", message, field: "spec.replicas".into() };
             return Err(Failure::invalid("Scale.autoscaling", name, vec![cause]));
         }
-        set(&mut value, &paths.replicas, json!(replicas));
+        set(&mut value, &paths.replicas, json!(replicas))?;
         Ok(value)
     })?;
     Ok(json(StatusCode::OK, &scale(&object.value(), &paths)))
@@ -108,10 +108,15 @@ fn scale(value: &Value, paths: &Paths) -> Value {
     })
 }
 
-fn set(value: &mut Value, pointer: &str, new: Value) {
+/// Objects of a CRD can have anything on the way to their replicas.
+fn set(value: &mut Value, pointer: &str, new: Value) -> Result<(), Failure> {
     let mut at = value;
     for part in pointer.split('/').skip(1) {
+        if !(at.is_object() || at.is_null()) {
+            return Err(Failure::internal(format!("{pointer} cannot be set: what {part:?} would be in is no object")));
+        }
         at = &mut at[part];
     }
     *at = new;
+    Ok(())
 }

@@ -24,6 +24,8 @@ use crate::table;
 const BATCH: usize = 128;
 /// How often a client that likes bookmarks gets one.
 const BOOKMARK: Duration = Duration::from_mins(1);
+/// How long a watch lasts at most, which is longer than anybody waits and short enough to be told.
+const LONGEST: Duration = Duration::from_hours(24 * 365);
 /// How long a watch lasts when the client does not say.
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(45);
 
@@ -35,7 +37,7 @@ pub(super) fn watch(call: &Call<'_>) -> Result<Response<Body>, Failure> {
     let id = call.id();
     let asked = revision(&options.resource_version)?;
     let receiver = api.store().subscribe(&id);
-    let timeout = options.timeout_seconds.filter(|t| *t > 0).map_or(DEFAULT_TIMEOUT, |t| Duration::from_secs(t.unsigned_abs()));
+    let timeout = options.timeout_seconds.filter(|t| *t > 0).map_or(DEFAULT_TIMEOUT, |t| Duration::from_secs(t.unsigned_abs()).min(LONGEST));
     let plain = wanted.form == Form::Plain && call.info.version == call.resource.storage;
     let mut watcher = Watcher {
         cursor: asked,
@@ -59,6 +61,9 @@ pub(super) fn watch(call: &Call<'_>) -> Result<Response<Body>, Failure> {
     let initial = watcher.options.send_initial_events.unwrap_or(asked == 0);
     if initial {
         watcher.begin();
+    } else if asked == 0 {
+        // From now on, and not from the beginning of time.
+        watcher.cursor = watcher.api.store().revision();
     }
     let stream = futures::stream::unfold(watcher, |mut watcher| async move {
         let bytes = watcher.next().await?;
@@ -127,6 +132,9 @@ impl Watcher {
             }
             // What is written after this is told by the receiver again.
             self.receiver.borrow_and_update();
+            if !self.still_served() {
+                return None;
+            }
             if let Some(bytes) = self.drain() {
                 return Some(bytes);
             }
@@ -148,6 +156,12 @@ impl Watcher {
                 }
             }
         }
+    }
+
+    /// Whether the resource is what it was when the watch began. The real server closes the watches of custom resources whose definition
+    /// changes or goes: their clients look again, and find out.
+    fn still_served(&self) -> bool {
+        !self.resource.custom || self.api.resource(&self.id).is_some_and(|now| Arc::ptr_eq(&now, &self.resource))
     }
 
     /// The lines of the next events, if there are any that the client wants.
@@ -190,7 +204,15 @@ impl Watcher {
             (true, true) => Change::Modified,
             (true, false) => Change::Deleted,
         };
-        Some(self.line(change, &event.object, Some(event)))
+        match &event.before {
+            // What leaves a selection goes as it was while it was in it, under the revision that took it out.
+            Some(before) if change == Change::Deleted && event.change != Change::Deleted => {
+                let mut value = before.value();
+                value["metadata"]["resourceVersion"] = json!(event.object.revision.to_string());
+                Some(line_of(change.as_str(), &self.shown(value)))
+            }
+            _ => Some(self.line(change, &event.object, Some(event))),
+        }
     }
 
     fn line(&mut self, change: Change, object: &Object, event: Option<&Event>) -> Bytes {
@@ -200,16 +222,20 @@ impl Watcher {
                 _ => Event::line_as(change, object),
             };
         }
-        let value = self.api.served(&self.resource, &self.version, object.value());
-        let shown = match self.form {
+        line_of(change.as_str(), &self.shown(object.value()))
+    }
+
+    /// An object in the form that was asked for.
+    fn shown(&mut self, value: Value) -> Value {
+        let value = self.api.served(&self.resource, &self.version, value);
+        match self.form {
             Form::Plain => value,
             Form::Metadata => metadata_only(&value, "PartialObjectMetadata"),
             Form::Table => {
                 let columns = !std::mem::replace(&mut self.headed, true);
                 table::row_table(&self.resource, &self.version, &value, self.include, self.api.clock().now(), columns)
             }
-        };
-        line_of(change.as_str(), &shown)
+        }
     }
 
     fn bookmark(&self, initial: bool) -> Bytes {

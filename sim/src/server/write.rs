@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{Response, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::negotiate::{body, json as json_body, wanted, yaml};
+use super::negotiate::{body, json as json_body, object, wanted, yaml};
 use super::read::{one, options, selected};
 use super::{Body, Call, json};
 use crate::api::{Delete, Deleted, Part, Write};
@@ -48,7 +48,8 @@ impl Call<'_> {
 
     /// Nobody grants what they do not have. Source: `pkg/registry/rbac/*/policybased/storage.go`.
     fn check_escalation(&self, value: &Value) -> Result<(), Failure> {
-        if self.resource.group != RBAC || self.user.is_superuser() {
+        // What is no object is refused as such later.
+        if self.resource.group != RBAC || self.user.is_superuser() || !value.is_object() || !is_map(&value["metadata"]) {
             return Ok(());
         }
         let policy = self.api().policy();
@@ -72,6 +73,10 @@ impl Call<'_> {
         };
         policy.may_write_binding(self.user, &named, &rules)
     }
+}
+
+fn is_map(value: &Value) -> bool {
+    value.is_object() || value.is_null()
 }
 
 /// Creates from a body.
@@ -140,7 +145,10 @@ fn unsupported(kind: &str, custom: bool) -> Failure {
 
 /// Server-side apply; it creates what is not there.
 fn apply(call: &Call<'_>, options: &WriteOptions) -> Result<(StatusCode, Arc<Object>), Failure> {
-    let applied = yaml(call.request.body())?;
+    let applied = object(yaml(call.request.body())?)?;
+    if !is_map(&applied["metadata"]) {
+        return Err(Failure::bad_request("metadata is not an object"));
+    }
     call.check_escalation(&applied)?;
     let (id, name) = (call.id(), call.info.name.as_str());
     let schema = call.api().schema(&call.resource, &call.info.version);
@@ -180,20 +188,33 @@ fn apply(call: &Call<'_>, options: &WriteOptions) -> Result<(StatusCode, Arc<Obj
     }
 }
 
+/// The options of a deletion: the body's, or without one those of the query.
 fn delete_options(call: &Call<'_>) -> Result<Delete, Failure> {
-    let mut value = if call.request.body().is_empty() { json!({}) } else { body(call.request.headers(), call.request.body())? };
-    for (parameter, field) in [("propagationPolicy", "propagationPolicy"), ("dryRun", "dryRun")] {
-        if let Some(text) = call.query.get(parameter) {
-            value[field] = if field == "dryRun" { json!([text]) } else { json!(text) };
+    let given = if call.request.body().is_empty() {
+        let query = WriteOptions::parse(call.query)?;
+        let mut given = json!({"dryRun": query.dry_run});
+        if let Some(policy) = query.propagation_policy {
+            given["propagationPolicy"] = json!(policy);
         }
-    }
-    if let Some(seconds) = call.query.get("gracePeriodSeconds").and_then(|s| s.parse::<i64>().ok()) {
-        value["gracePeriodSeconds"] = json!(seconds);
-    }
-    if let Some(orphan) = call.query.flag("orphanDependents") {
-        value["orphanDependents"] = json!(orphan);
-    }
-    Delete::read(&value)
+        if let Some(seconds) = query.grace_period_seconds {
+            given["gracePeriodSeconds"] = json!(seconds);
+        }
+        if let Some(orphan) = query.orphan_dependents {
+            given["orphanDependents"] = json!(orphan);
+        }
+        given
+    } else {
+        object(body(call.request.headers(), call.request.body())?)?
+    };
+    let dry_run: Vec<String> = given["dryRun"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+    let options = WriteOptions {
+        dry_run,
+        propagation_policy: given["propagationPolicy"].as_str().filter(|p| !p.is_empty()).map(str::to_owned),
+        orphan_dependents: given["orphanDependents"].as_bool(),
+        ..WriteOptions::default()
+    };
+    options.validate(crate::options::Write::Delete)?;
+    Delete::read(&given)
 }
 
 /// Deletes one object.

@@ -347,6 +347,12 @@ impl Store {
         // Whoever still watches it sees that its log has a new beginning.
         let table = inner.table(resource);
         (table.objects, table.log, table.log_bytes, table.floor) = (BTreeMap::new(), VecDeque::new(), 0, revision);
+        table.latest.send_replace(revision);
+    }
+
+    /// Makes whoever follows a resource look again although it has no new events, as when its definition changed.
+    pub fn wake(&self, resource: &str) {
+        self.write().table(resource).latest.send_modify(|_| {});
     }
 }
 

@@ -36,7 +36,10 @@ impl Object {
     pub(super) fn new(revision: u64, bytes: Bytes, namespace: &str, name: &str, value: &Value, fields: Fields) -> Self {
         let meta = &value["metadata"];
         let text = |v: &Value| -> Box<str> { v.as_str().unwrap_or_default().into() };
-        let labels = meta["labels"].as_object().into_iter().flatten().map(|(k, v)| (k.as_str().into(), text(v))).collect();
+        // Sorted whatever order the JSON library keeps keys in.
+        let mut labels: Vec<(Box<str>, Box<str>)> =
+            meta["labels"].as_object().into_iter().flatten().map(|(k, v)| (k.as_str().into(), text(v))).collect();
+        labels.sort();
         let owners = meta["ownerReferences"].as_array().into_iter().flatten().map(|o| text(&o["uid"])).collect();
         Self {
             revision,
@@ -44,7 +47,7 @@ impl Object {
             namespace: namespace.into(),
             name: name.into(),
             uid: text(&meta["uid"]),
-            labels,
+            labels: labels.into(),
             fields,
             owners,
             deleting: meta["deletionTimestamp"].is_string(),

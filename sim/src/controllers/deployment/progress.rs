@@ -1,6 +1,6 @@
 //! The status of a deployment. Source: `pkg/controller/deployment/{progress,sync}.go`.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::fields::{condition, drop_condition, set_condition, time};
@@ -151,7 +151,7 @@ impl Rollout<'_> {
     fn due(&self, current: Option<&Value>) -> Option<Timestamp> {
         let current = current.filter(|c| c["reason"] != "NewReplicaSetAvailable" && c["reason"] != "ProgressDeadlineExceeded")?;
         // Times in objects are whole seconds: one more, to be past it.
-        Some(time(&current["lastUpdateTime"])? + SignedDuration::from_secs(self.deadline() + 1))
+        Some(crate::clock::seconds_later(time(&current["lastUpdateTime"])?, self.deadline().saturating_add(1)))
     }
 
     /// Source: `DeploymentTimedOut`.
