@@ -45,6 +45,9 @@ all_but() {
   grep -q "^$2 passed, 0 failed, 0 blocked, 0 skipped, $3 unsupported" "$1" || die "not $2 passed and $3 unsupported: $(tail -1 "$1")"
 }
 
+# shellcheck source=/dev/null
+source "$root/ci/lab-embedded.sh"
+
 say 'from nothing: run'
 expect 0 "$meshproof" run --junit "$work/junit.xml" >"$work/first.txt"
 all_but "$work/first.txt" 31 1
@@ -66,7 +69,7 @@ all_but "$work/no-proxy.txt" 31 1
 ! docker exec istio-cluster-worker test -e /etc/systemd/system/containerd.service.d/http-proxy.conf || die 'the drop-in is still there'
 
 say 'the suites'
-(cd "$root" && cargo test --test cluster --test dashboard --test istioctl --test istio --test gateway_api) >&2 || die 'a suite failed'
+(cd "$root" && cargo test -p meshproof --test cluster --test dashboard --test istioctl --test istio --test gateway_api) >&2 || die 'a suite failed'
 
 say 'things that no workload shows are deleted'
 kubectl --kubeconfig "$MESHPROOF_STATE/kubeconfig" delete -n kubernetes-dashboard service/kubernetes-dashboard >/dev/null
@@ -109,7 +112,7 @@ expect 0 "$meshproof" down >&2
 docker rm -v istio-cluster-worker >/dev/null || die 'the container of others is gone'
 
 say 'registries that fail'
-(cd "$root" && MESHPROOF_UPSTREAM_REGISTRY=$LAB_REGISTRY_LOCAL cargo test --test registry_faults -- --nocapture) >&2 || die 'the registry faults'
+(cd "$root" && MESHPROOF_UPSTREAM_REGISTRY=$LAB_REGISTRY_LOCAL cargo test -p meshproof --test registry_faults -- --nocapture) >&2 || die 'the registry faults'
 [ "$before" = "$(others)" ] || { diff <(echo "$before") <(others) >&2; die 'something remains'; }
 
 say 'a network of our own, where there is none'
