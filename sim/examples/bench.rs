@@ -95,6 +95,7 @@ async fn cluster(nodes: usize) -> Cluster {
         preloaded: vec![Image::preloaded("registry.k8s.io/pause:3.10", &sim::oci::Config::default(), 1 << 20).unwrap()],
         workloads: Workloads::default(),
         network: Network::closed(),
+        registries: Vec::new(),
         roots: rustls::RootCertStore::empty(),
         clock: Clock::default(),
         stages: None,

@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::kubelet::Kubelets;
 use crate::net::Network;
 use crate::node::{PullError, PullFault};
+use crate::oci::{self, Misbehaviour, Registry};
 use crate::path::Query;
 use crate::server::{self, Body, Control, Server, WeakServer};
 
@@ -86,6 +87,19 @@ pub enum Fault {
         /// The error, as containerd would say it.
         message: String,
     },
+    /// The cluster's registries answer some requests otherwise.
+    Registry {
+        /// What the path begins with, for example `/v2/library/busybox/`.
+        path: String,
+        /// Status code of the answer.
+        code: u16,
+        /// `Retry-After` of the answer in seconds.
+        #[serde(default)]
+        retry_after_seconds: Option<u32>,
+        /// How often, at each registry; always if absent.
+        #[serde(default)]
+        times: Option<u32>,
+    },
     /// A host of the network does not answer.
     Network {
         /// Its name or address.
@@ -106,6 +120,7 @@ pub(super) struct Panel {
     kubelets: Kubelets,
     pause: Pause,
     network: Network,
+    registries: Vec<Registry>,
     faults: std::sync::Mutex<BTreeMap<String, Fault>>,
 }
 
@@ -117,8 +132,10 @@ impl Panel {
         kubelets: Kubelets,
         pause: Pause,
         network: Network,
+        registries: Vec<Registry>,
     ) -> Self {
-        Self { api: api.clone(), server: server.downgrade(), all, kubelets, pause, network, faults: std::sync::Mutex::default() }
+        let (api, server) = (api.clone(), server.downgrade());
+        Self { api, server, all, kubelets, pause, network, registries, faults: std::sync::Mutex::default() }
     }
 
     async fn answer(&self, path: &str, request: &Request<Bytes>) -> Result<Response<Body>, Failure> {
@@ -207,6 +224,7 @@ impl Panel {
             Fault::Pull { node, image, message } => {
                 self.pulls(node.as_deref(), image, Some(&PullFault::Fails(pull_error(message))))?;
             }
+            Fault::Registry { .. } => self.misbehave(fault),
             Fault::Network { host } => self.network.blackhole(host),
             Fault::Machine { node } => self.machine(node)?.stop(),
         }
@@ -231,10 +249,25 @@ impl Panel {
             Fault::Unready { namespace, pod, container } => faults.unready((namespace, pod, container), false),
             Fault::Runtime { node } => self.machine(node)?.node().runtime_down(false),
             Fault::Pull { node, image, .. } => self.pulls(node.as_deref(), image, None)?,
+            Fault::Registry { .. } => {
+                self.registries.iter().for_each(Registry::clear_faults);
+                // What else is in force stays so.
+                let faults = self.faults.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                faults.values().for_each(|fault| self.misbehave(fault));
+            }
             Fault::Network { host } => self.network.heal(host),
             Fault::Machine { node } => self.machine(node)?.start(),
         }
         Ok(true)
+    }
+
+    /// Puts a fault of registries in force; others are none of theirs.
+    fn misbehave(&self, fault: &Fault) {
+        let Fault::Registry { path, code, retry_after_seconds, times } = fault else { return };
+        for registry in &self.registries {
+            let what = Misbehaviour::Status(*code, *retry_after_seconds);
+            registry.fault(oci::Fault { prefix: path.clone(), what, times: *times });
+        }
     }
 
     fn pulls(&self, node: Option<&str>, image: &str, fault: Option<&PullFault>) -> Result<(), Failure> {

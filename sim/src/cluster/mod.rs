@@ -22,6 +22,7 @@ use crate::failure::Failure;
 use crate::kubelet::{Kubelets, StageError, Stages};
 use crate::net::Network;
 use crate::node::{ContainerdVersion, Image, Node, NodeSettings};
+use crate::oci::Registry;
 use crate::server::{Listening, Nodes, Server};
 use crate::workload::{Log, Request, Unreachable, Workloads};
 
@@ -61,6 +62,8 @@ pub struct Settings {
     pub workloads: Workloads,
     /// The network that the machines pull through.
     pub network: Network,
+    /// The registries on it that faults may concern.
+    pub registries: Vec<Registry>,
     /// Authorities that containerd trusts, besides the cluster's own.
     pub roots: RootCertStore,
     /// Its time.
@@ -162,7 +165,15 @@ impl Cluster {
         for machine in settings.machines.iter().filter(|m| m.role == "control-plane") {
             settings.network.map(&format!("{}:6443", machine.name), listening.address());
         }
-        let control = control::Panel::new(&api, &server, Arc::clone(&machines), kubelets.clone(), pause, settings.network.clone());
+        let control = control::Panel::new(
+            &api,
+            &server,
+            Arc::clone(&machines),
+            kubelets.clone(),
+            pause,
+            settings.network.clone(),
+            settings.registries,
+        );
         server.set_control(Arc::new(control));
         Ok(Self { name: settings.name, api, server, listening, machines, kubelets, network: settings.network, _controllers: controllers })
     }

@@ -208,7 +208,8 @@ impl Engine {
         }
         let slow = self.shared.faults.slow(pod.target(at));
         // A fault that was healed holds nobody any more.
-        let until = slow.map(|time| *pod.containers[at].slow_until.get_or_insert(crate::clock::later(now, time))).filter(|until| *until > now);
+        let until =
+            slow.map(|time| *pod.containers[at].slow_until.get_or_insert(crate::clock::later(now, time))).filter(|until| *until > now);
         if let Some(until) = until {
             sooner(next, until);
             return;

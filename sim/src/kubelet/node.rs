@@ -239,7 +239,8 @@ impl Engine {
                     continue;
                 }
                 let first = stage.effect == Effect::Renew && !node.leased;
-                let due = *node.due[at].get_or_insert_with(|| if first { now } else { crate::clock::later(now, stage.delay_for(&node.object)) });
+                let due =
+                    *node.due[at].get_or_insert_with(|| if first { now } else { crate::clock::later(now, stage.delay_for(&node.object)) });
                 if due > now {
                     continue;
                 }

@@ -37,7 +37,8 @@ pub(super) fn watch(call: &Call<'_>) -> Result<Response<Body>, Failure> {
     let id = call.id();
     let asked = revision(&options.resource_version)?;
     let receiver = api.store().subscribe(&id);
-    let timeout = options.timeout_seconds.filter(|t| *t > 0).map_or(DEFAULT_TIMEOUT, |t| Duration::from_secs(t.unsigned_abs()).min(LONGEST));
+    let timeout =
+        options.timeout_seconds.filter(|t| *t > 0).map_or(DEFAULT_TIMEOUT, |t| Duration::from_secs(t.unsigned_abs()).min(LONGEST));
     let plain = wanted.form == Form::Plain && call.info.version == call.resource.storage;
     let mut watcher = Watcher {
         cursor: asked,

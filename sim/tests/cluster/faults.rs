@@ -201,3 +201,22 @@ async fn a_machine_is_off() {
     world.node(WORKER, ready_is("True")).await;
     world.node(CONTROL_PLANE, ready_is("True")).await;
 }
+
+#[tokio::test]
+async fn registries_refuse_and_recover() {
+    let world = World::new().await;
+    let path = "/v2/library/web/";
+    inject(&world, json!({"layer": "registry", "path": path, "code": 429, "retryAfterSeconds": 1})).await;
+    world.done("PUT", "/sim/faults/other", &json!({"layer": "registry", "path": "/v2/library/other/", "code": 500})).await;
+    world.create::<Pod>(pod("a", "web:1")).await;
+    let failed = world.pod("a", waits_for("ErrImagePull")).await.unwrap();
+    let said = waiting(&failed).unwrap().1;
+    assert!(said.contains("429 Too Many Requests"), "{said}");
+    // Taking one back leaves the other in force.
+    world.done("DELETE", "/sim/faults/other", &Value::Null).await;
+    world.create::<Pod>(pod("b", "web:1")).await;
+    world.pod("b", waits_for("ErrImagePull")).await.unwrap();
+    revert(&world).await;
+    world.skip(Duration::from_secs(30)).await;
+    world.pod("a", pod_ready("True")).await.unwrap();
+}

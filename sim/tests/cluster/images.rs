@@ -56,6 +56,7 @@ async fn the_pull_policy_says_who_is_asked() {
     let latest = world.pod("latest", pod_ready("True")).await.unwrap();
     assert_eq!(latest.spec.unwrap().containers[0].image_pull_policy.as_deref(), Some("Always"));
     assert!(world.hub.registry.records().iter().any(|r| r.path == "/v2/library/web/manifests/latest"));
+    // D14: an image that is on the node is asked for all the same where the policy is Always, so loading it there does not help.
     world.create::<Pod>(with("always", "web:1", "Always")).await;
     world.pod("always", pod_ready("True")).await;
     assert!(world.hub.registry.records().iter().any(|r| r.path == "/v2/library/web/manifests/1"));

@@ -121,6 +121,7 @@ impl Hub {
             preloaded: Vec::new(),
             workloads,
             network: self.network.clone(),
+            registries: vec![self.registry.clone()],
             roots: self.authority.roots(),
             clock: Clock::default(),
             stages: None,

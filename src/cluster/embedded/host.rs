@@ -91,6 +91,7 @@ pub async fn host(spec: &Spec, certs: &Path) -> Result<Hosted, HostError> {
         preloaded: preloaded(spec).iter().map(baked).collect::<Result<_, _>>()?,
         workloads: workloads(spec),
         network,
+        registries: vec![plain.clone(), secure.clone()],
         roots: authority.roots(),
         clock: sim::Clock::default(),
         stages: None,
