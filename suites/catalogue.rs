@@ -126,6 +126,41 @@ fn neither_stages_nor_outcomes_ask_which_backend_it_is() {
     assert!(files > 15, "{files} files were looked at");
 }
 
+/// The simulation knows Kubernetes and nothing of meshproof, and only the embedded backend knows the simulation.
+#[test]
+fn only_the_embedded_backend_uses_the_simulation_and_that_uses_nothing_of_ours() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let uses = Regex::new(r"\bsim::|\b(use|extern crate) sim\b").expect("a valid pattern");
+    let [mut inside, mut outside] = [0, 0];
+    for path in ["src", "suites"].iter().flat_map(|dir| sources(&root.join(dir))) {
+        let text = std::fs::read_to_string(&path).expect("a readable file");
+        let found = text.lines().find(|l| uses.is_match(l) && !l.trim_start().starts_with("//"));
+        if path.starts_with(root.join("src/cluster/embedded")) {
+            inside += usize::from(found.is_some());
+        } else if path != root.join("suites/catalogue.rs") {
+            outside += 1;
+            assert!(found.is_none(), "{} uses the simulation: {}", path.display(), found.unwrap_or_default());
+        }
+    }
+    assert!(inside > 0 && outside > 60, "{inside} files use the simulation, and {outside} others were looked at");
+    let manifest = include_str!("../sim/Cargo.toml");
+    assert!(!manifest.contains("meshproof"), "the simulation depends on nothing of ours");
+}
+
+/// The Rust files below a directory.
+fn sources(dir: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).expect("the sources are there") {
+        let path = entry.expect("a readable directory").path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
 #[test]
 fn a_backend_that_cannot_be_had_fails_the_case() {
     let (output, said) = probe(&[("MESHPROOF_BACKEND", "kind"), ("DOCKER_HOST", "unix:///nonexistent/docker.sock")]);
