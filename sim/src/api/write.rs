@@ -117,6 +117,9 @@ impl Api {
         }
         self.track(write, None, &mut value);
         if write.dry_run {
+            if self.store().get(&id, write.namespace, &name).is_some() {
+                return Err(Failure::already_exists(&id, &name));
+            }
             return Ok(Store::preview((write.namespace, &name), &value));
         }
         let fields = fields(&id, &value);
@@ -328,10 +331,9 @@ fn check_body(write: &Write<'_>, value: &Value) -> Result<(), Failure> {
         let what = if api_version == expected { "kind" } else { "API version" };
         return Err(Failure::bad_request(format!("the {what} in the data ({has}) does not match the expected {what} ({wants})")));
     }
+    let id = if write.resource.custom { String::new() } else { write.resource.id() };
+    kinds::check_shape(&id, &write.resource.kind, write.version, value)?;
     let meta = &value["metadata"];
-    if !(meta.is_object() || meta.is_null()) {
-        return Err(Failure::bad_request("metadata is not an object"));
-    }
     let namespace = meta["namespace"].as_str().unwrap_or_default();
     if !namespace.is_empty() && namespace != write.namespace {
         let message = "the namespace of the provided object does not match the namespace sent on the request";

@@ -22,6 +22,7 @@ mod quantity;
 pub mod schema;
 mod service_validation;
 mod services;
+mod shape;
 mod small;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ pub use fields::fields;
 pub use meta::validate_meta;
 pub use names::validate_name;
 pub use quantity::{canonical as canonical_quantity, quantity};
+pub use shape::check_shape;
 pub use validation::validate;
 
 /// What defaulting may ask of the cluster.
