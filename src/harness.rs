@@ -177,7 +177,6 @@ impl Harness {
             Some(mut state) => {
                 let orphan = (state.phase == Phase::Provisioning).then(|| (state.owner.clone(), state.last_run.clone()));
                 if purpose == Purpose::Provision {
-                    state.spec = to_document(&spec);
                     // Without a cluster there is nothing yet that another backend would have to remove.
                     provider.name().clone_into(&mut state.backend);
                 }

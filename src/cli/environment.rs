@@ -50,7 +50,7 @@ pub(super) async fn status(global: &Global) -> Result<u8, Failure> {
     let mut nodes: Vec<(String, String)> = Vec::new();
     if state.cluster.is_some() {
         let spec = select::spec_of(global, &state)?;
-        let found = select::of_session(global, &state).machines(&session, &state).await?;
+        let found = select::of_session(&state).machines(&session, &state).await?;
         for (name, _) in expected_nodes(&spec) {
             let state = found.iter().find(|n| n.name == name).map_or("missing", |n| n.state.as_str()).to_owned();
             nodes.push((name, state));
@@ -73,6 +73,9 @@ pub(super) async fn status(global: &Global) -> Result<u8, Failure> {
     let args = [("session", state.id.as_str()), ("phase", phase(&state)), ("backend", state.backend.as_str()), ("cluster", cluster)];
     let mut lines = vec![texts.with("cli-status-session", &[args.as_slice(), &[("age", &age), ("dir", &dir)]].concat())];
     lines.extend(nodes.iter().map(|(node, state)| texts.with("cli-status-node", &[("node", node), ("state", state)])));
+    if agent.is_none() && state.backend == "embedded" && state.cluster.is_some() {
+        lines.push(texts.get("cli-status-no-agent"));
+    }
     if let Some(agent) = agent {
         let life = texts.get(if agent.alive() { "cli-agent-alive" } else { "cli-agent-dead" });
         let idle = format!("{:#}", jiff::SignedDuration::from_secs(i64::try_from(agent.idle_seconds).unwrap_or(i64::MAX)));
@@ -112,7 +115,7 @@ pub(super) fn kubeconfig(global: &Global) -> Result<u8, Failure> {
 
 pub(super) async fn token(global: &Global) -> Result<u8, Failure> {
     let (session, state) = made(global)?;
-    let settings = select::settings(global, select::spec_of(global, &state)?, session).await?;
+    let settings = select::settings_of(global, select::spec_of(global, &state)?, session, &state)?;
     let user = settings.spec.dashboard.admin_user.clone();
     if settings.provider.installs() == Installs::FromManifests {
         let client = crate::cluster::client(&settings.session.kubeconfig(), &format!("kind-{}", settings.spec.cluster.name)).await;

@@ -22,7 +22,7 @@ pub(super) async fn run(global: &Global, work: Work) -> Result<u8, Failure> {
     let (settings, name) = match work {
         Work::Verify => {
             let (session, state) = select::existing(global)?;
-            (select::settings(global, select::spec_of(global, &state)?, session).await?, "verify")
+            (select::settings_of(global, select::spec_of(global, &state)?, session, &state)?, "verify")
         }
         Work::Run | Work::Up => {
             let settings = select::settings(global, select::spec(global)?, select::session(global)?).await?;
@@ -83,7 +83,7 @@ pub(super) async fn down(global: &Global) -> Result<u8, Failure> {
         return Ok(0);
     };
     // What was made is what is removed, whatever the options and files say now.
-    let settings = select::settings(global, select::recorded(&state)?, session).await?;
+    let settings = select::settings_of(global, select::recorded(&state)?, session, &state)?;
     let progress = Progress::new(global.verbose > 0, false);
     let mut signals = Signals::catch()?;
     let work = async { Harness::begin(settings, "down", Purpose::Remove, progress.listener()).await?.down().await };

@@ -86,24 +86,22 @@ fn without_nulls(mut value: serde_json::Value) -> serde_json::Value {
     value
 }
 
-/// The source of the clusters of a session that exists, whatever the options would choose for a new one.
-pub(super) fn of_session(global: &Global, state: &State) -> Arc<dyn Provider> {
-    match (global.backend.unwrap_or(Backend::Auto), state.backend.as_str()) {
-        (Backend::Embedded, _) | (Backend::Auto, "embedded") => Arc::new(Embedded::in_agent()),
-        (Backend::Kind | Backend::Auto, _) => Arc::new(Kind::new(endpoint::find(var))),
+/// The source of the clusters of a session that exists: what made it, whatever the options and variables say.
+pub(super) fn of_session(state: &State) -> Arc<dyn Provider> {
+    match state.backend.as_str() {
+        "embedded" => Arc::new(Embedded::in_agent()),
+        _ => Arc::new(Kind::new(endpoint::find(var))),
     }
 }
 
 /// The source of clusters that the options ask for. `auto` goes on with what the session has; where it has nothing it takes kind where a
 /// container engine answers, and else the embedded cluster, which it says so that nobody can miss it. In CI it refuses to.
 pub(super) async fn provider(global: &Global, state: Option<&State>) -> Result<Arc<dyn Provider>, Failure> {
-    if let Some(state) = state.filter(|s| s.cluster.is_some()) {
-        return Ok(of_session(global, state));
-    }
-    match global.backend.unwrap_or(Backend::Auto) {
-        Backend::Embedded => return Ok(Arc::new(Embedded::in_agent())),
-        Backend::Kind => return Ok(Arc::new(Kind::new(endpoint::find(var)))),
-        Backend::Auto => {}
+    match (global.backend.unwrap_or(Backend::Auto), state.filter(|s| s.cluster.is_some())) {
+        (Backend::Embedded, _) => return Ok(Arc::new(Embedded::in_agent())),
+        (Backend::Kind, _) => return Ok(Arc::new(Kind::new(endpoint::find(var)))),
+        (Backend::Auto, Some(state)) => return Ok(of_session(state)),
+        (Backend::Auto, None) => {}
     }
     let kind = Kind::new(endpoint::find(var));
     let Err(error) = kind.engine().await else { return Ok(Arc::new(kind)) };
@@ -115,13 +113,22 @@ pub(super) async fn provider(global: &Global, state: Option<&State>) -> Result<A
     Ok(Arc::new(Embedded::in_agent()))
 }
 
-/// Everything that a run needs.
+/// Everything that a run needs, with the source of clusters that the options ask for.
 pub(super) async fn settings(global: &Global, spec: Spec, session: Session) -> Result<Settings, Failure> {
+    let provider = provider(global, session.load()?.as_ref()).await?;
+    settings_with(global, spec, session, provider)
+}
+
+/// The same for a session that exists, with what made it.
+pub(super) fn settings_of(global: &Global, spec: Spec, session: Session, state: &State) -> Result<Settings, Failure> {
+    settings_with(global, spec, session, of_session(state))
+}
+
+fn settings_with(global: &Global, spec: Spec, session: Session, provider: Arc<dyn Provider>) -> Result<Settings, Failure> {
     if !(0.01..=100.0).contains(&global.timeout_scale) {
         return Err(Failure::usage(text::current().get("cli-bad-timeout-scale"), None));
     }
     let waiting = Waiting::new(Arc::new(RealClock::default()), Limits::scaled(global.timeout_scale));
-    let provider = provider(global, session.load()?.as_ref()).await?;
     Ok(Settings { spec, session, provider, waiting, cache: tool_cache(var) })
 }
 

@@ -102,6 +102,7 @@ impl Kind {
 
     async fn provision(&self, context: &Context) -> Result<Made, StageError> {
         Self::copy_client_config(context)?;
+        context.journal.write(Event::Fact { name: "nodeImage".into(), value: context.spec.cluster.node_image.clone() });
         let config = kind_config(&context.spec, &context.session.certs_dir());
         let recorded = context.state().cluster;
         match self.find(context).await? {

@@ -11,7 +11,7 @@ use super::{Action, Done, PlanStep, StageContext, StageError};
 use crate::cluster::kind_config::expected_nodes;
 use crate::cluster::{Made, Provider};
 use crate::journal::Event;
-use crate::spec::Spec;
+use crate::spec::{Spec, to_document};
 use crate::wait::terminal::{Trouble, first_trouble};
 use crate::wait::{Limit, Progress, conditions};
 
@@ -21,10 +21,11 @@ impl Action for MakeCluster {
     fn provision<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>> {
         Box::pin(async move {
             let made = context.provider.provision(context).await?;
+            // From here on the session is what this spec asks for. One that was refused leaves it as it was.
+            context.record(|state| state.spec = to_document(&context.spec))?;
             let version =
                 context.client().await?.apiserver_version().await.map_err(StageError::kube("ask for the API server's version"))?;
             context.journal.write(Event::Fact { name: "kubernetes".into(), value: version.git_version });
-            context.journal.write(Event::Fact { name: "nodeImage".into(), value: context.spec.cluster.node_image.clone() });
             Ok(match made {
                 Made::Already => Done::Already,
                 Made::Now => Done::Provisioned,

@@ -71,7 +71,12 @@ fn the_cluster_lives_between_commands_and_ends_with_down() {
     assert!(said.stdout.contains("made from another kind configuration"), "{}", said.stdout);
     let said = machine.run(&["up", "--backend", "kind"]).code(3);
     said.complains(&["is the cluster istio-cluster of the backend embedded, not of kind"]);
-    drop(down);
+    // What was made is what is looked at and removed, whatever the variable says now.
+    for command in ["verify", "status", "token"] {
+        machine.run(&[command, "--backend", "kind"]).code(0);
+    }
+    std::mem::forget(down);
+    machine.run(&["down", "--backend", "kind"]).code(0);
     assert!(!machine.state().exists());
     assert!(!std::path::Path::new(&format!("/proc/{pid}/exe")).exists(), "the agent is gone");
 }

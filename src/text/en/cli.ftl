@@ -16,6 +16,7 @@ cli-downgrade =
       about a real installation. With Docker: meshproof run --backend kind
     ==========================================================================
 cli-status-agent = agent: process { $pid } { $life }, ends after { $idle } without a request; log: { $log }
+cli-status-no-agent = agent: it has ended, and the simulated cluster with it; meshproof up makes it anew
 cli-agent-alive = runs
 cli-agent-dead = is gone
 cli-no-junit = only run, up and verify have a JUnit report
