@@ -3,7 +3,9 @@
 //! It is known by the file `agent.json` in the state directory, which it writes itself once the cluster answers. It ends when it is told
 //! to, when nobody has asked it anything for a while, and when its state directory is no longer a session.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::host::{HostError, host};
+use super::provider::Embedded;
 use crate::session::{Owner, Session, SessionError};
 use crate::spec::Spec;
 use crate::tools::is_alive;
@@ -41,8 +44,8 @@ pub struct Agent {
     pub url: String,
     /// Seconds without a request after which it ends.
     pub idle_seconds: u64,
-    /// The spec that its cluster was made from.
-    pub spec: serde_json::Value,
+    /// What its cluster was made from.
+    pub config: serde_json::Value,
 }
 
 /// Errors of the agent itself.
@@ -60,6 +63,12 @@ pub enum AgentError {
     /// The state directory.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// The environment was removed while the cluster was being started.
+    #[error("there is no environment any more in {dir}")]
+    Removed {
+        /// The state directory.
+        dir: PathBuf,
+    },
     /// The lock or the signals.
     #[error("cannot set up the agent")]
     Setup(#[from] std::io::Error),
@@ -70,6 +79,15 @@ impl Agent {
     #[must_use]
     pub fn of(session: &Session) -> Option<Self> {
         serde_json::from_slice(&std::fs::read(session.dir().join(FILE)).ok()?).ok()
+    }
+
+    /// The process of a session's agent, if it runs: also of one that has not written its file yet, for example because the command that
+    /// started it was killed.
+    #[must_use]
+    pub fn process(session: &Session) -> Option<Owner> {
+        let starting = || serde_json::from_slice(&std::fs::read(session.dir().join(LOCK)).ok()?).ok();
+        let lives = |owner: &Owner| owner.start_ticks.is_some_and(|ticks| is_alive(owner.pid, ticks));
+        Self::of(session).map(|a| a.process).filter(lives).or_else(|| starting().filter(lives))
     }
 
     /// Whether its process runs.
@@ -90,24 +108,34 @@ impl Agent {
 /// # Errors
 /// When another agent is at work there, or the cluster cannot be started.
 pub async fn serve(session: &Session, spec: &Spec, idle: Duration) -> Result<(), AgentError> {
-    // Held for as long as the process lives, so that two commands can never start two.
-    let lock = File::create(session.dir().join(LOCK))?;
-    if lock.try_lock().is_err() {
-        return Err(AgentError::Another { dir: session.dir().to_owned() });
-    }
-    // It outlives the terminal that the command was typed in. Failing means that it leads a session of its own already.
+    // It outlives the terminal that the command was typed in. Failing means that it was started by hand.
     let _ = rustix::process::setsid();
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let hosted = host(spec, &session.certs_dir()).await?;
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let lock = take_lock(session)?;
+    let told = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    tokio::pin!(told);
+    let certs = session.certs_dir();
+    let hosted = tokio::select! {
+        hosted = host(spec, &certs) => hosted?,
+        () = &mut told => return Ok(()),
+    };
     let server = hosted.cluster.server();
+    // A `down` may have come in between, and writing would make the directory anew.
+    if !is_session(session) {
+        return Err(AgentError::Removed { dir: session.dir().to_owned() });
+    }
     session.write("kubeconfig", &hosted.cluster.kubeconfig())?;
     let agent = Agent {
         process: Owner::me(),
         started: Timestamp::now(),
         url: hosted.cluster.listening().url(),
         idle_seconds: idle.as_secs(),
-        spec: crate::spec::to_document(spec),
+        config: Embedded::config(spec),
     };
     let text = serde_json::to_string_pretty(&agent).map_err(std::io::Error::from)?;
     session.write(FILE, &text)?;
@@ -115,12 +143,11 @@ pub async fn serve(session: &Session, spec: &Spec, idle: Duration) -> Result<(),
     let (mut asked, mut since) = (server.requests(), clock.now());
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            () = &mut told => break,
             () = clock.sleep_until(clock.now() + LOOK_EVERY) => {}
         }
-        // Somebody removed the session by hand: there is nobody left who could end us.
-        if !session.dir().join("state.json").exists() {
+        // Somebody removed the session by hand, and perhaps began another one there: nobody is left who could end us.
+        if !is_session(session) || !is_own(session, &agent) {
             break;
         }
         let now = server.requests();
@@ -132,9 +159,35 @@ pub async fn serve(session: &Session, spec: &Spec, idle: Duration) -> Result<(),
         }
     }
     // Only what is its own, and only if nobody has put another one's there meanwhile.
-    if Agent::of(session).is_some_and(|a| a.process == agent.process) {
+    if is_own(session, &agent) {
         let _ = std::fs::remove_file(session.dir().join(FILE));
     }
     drop(lock);
     Ok(())
+}
+
+/// The lock that is held for as long as the process lives, so that two commands can never start two. It names the process.
+fn take_lock(session: &Session) -> Result<File, AgentError> {
+    let path = session.dir().join(LOCK);
+    let mut lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+    if lock.try_lock().is_err() {
+        return Err(AgentError::Another { dir: session.dir().to_owned() });
+    }
+    lock.set_len(0)?;
+    lock.write_all(&serde_json::to_vec(&Owner::me()).map_err(std::io::Error::from)?)?;
+    // Whoever removes the environment from here on finds the process. If it was removed just before, the lock is all that is left of it.
+    if !is_session(session) {
+        let _ = std::fs::remove_file(&path);
+        return Err(AgentError::Removed { dir: session.dir().to_owned() });
+    }
+    Ok(lock)
+}
+
+fn is_session(session: &Session) -> bool {
+    session.dir().join("state.json").exists()
+}
+
+/// Whether the file in the state directory is still this agent's.
+fn is_own(session: &Session, agent: &Agent) -> bool {
+    Agent::of(session).is_some_and(|a| a.process == agent.process)
 }

@@ -14,7 +14,7 @@ use crate::cluster::kind_config::expected_nodes;
 use crate::cluster::{Capabilities, Capability, Cluster, Installs, Made, NodeMachine, Part, Provider, Teardown};
 use crate::journal::{Event, Fidelity};
 use crate::session::{ClusterPhase, ClusterState, Session, SessionError, State};
-use crate::spec::{Spec, to_document};
+use crate::spec::Spec;
 use crate::stages::{Context, PlanStep, StageError};
 use crate::text;
 use crate::tools::{Ended, end_if_same};
@@ -51,9 +51,14 @@ impl Embedded {
         Self(Host::Here(Box::new(Mutex::new(None))))
     }
 
-    /// What the cluster is made from: every change of the spec needs another one.
-    fn config(spec: &Spec) -> serde_json::Value {
-        to_document(spec)
+    /// What the host of the cluster is made from, with the images that its registries hold. What only stages heed changes in a cluster that
+    /// stands, as it does in a real one.
+    pub(super) fn config(spec: &Spec) -> serde_json::Value {
+        let Spec { cluster, mirrors, proxy, probe, dashboard, istio, tools, .. } = spec;
+        serde_json::json!({
+            "cluster": cluster, "mirrors": mirrors, "proxy": proxy, "probe": probe, "dashboard": dashboard.version,
+            "istio": [istio.version, istio.hub], "kind": tools.kind.version,
+        })
     }
 
     async fn provision(&self, context: &Context) -> Result<Made, StageError> {
@@ -67,7 +72,6 @@ impl Embedded {
             if recorded.is_some_and(|c| c.phase == ClusterPhase::Made) {
                 return Err(StageError::refused("cluster-drift", [("cluster", context.spec.cluster.name.clone())]));
             }
-            self.end(&context.session).await?;
         } else if recorded.is_some_and(|c| c.phase == ClusterPhase::Made) {
             let message = text::current().with("warning-agent-gone", &[("cluster", &context.spec.cluster.name)]);
             context.journal.write(Event::Warning { message });
@@ -79,7 +83,11 @@ impl Embedded {
             state.transcripts.clear();
         })?;
         match &self.0 {
-            Host::Agent(program) => start_agent(context, program.clone()).await?,
+            Host::Agent(program) => {
+                // One that a killed command had started may just be coming up.
+                self.end(&context.session).await?;
+                start_agent(context, program.clone()).await?;
+            }
             Host::Here(hosted) => {
                 let mut hosted = hosted.lock().await;
                 let failed = |e: super::HostError| StageError::Other { message: crate::error::one_line(&e), hint: None };
@@ -99,7 +107,7 @@ impl Embedded {
     /// Whether the cluster that this configuration makes is there.
     async fn stands(&self, session: &Session, config: &serde_json::Value) -> bool {
         match &self.0 {
-            Host::Agent(_) => Agent::of(session).is_some_and(|a| a.alive() && a.spec == *config),
+            Host::Agent(_) => Agent::of(session).is_some_and(|a| a.alive() && a.config == *config),
             Host::Here(hosted) => hosted.lock().await.as_ref().is_some_and(|(of, _)| of == config),
         }
     }
@@ -129,9 +137,9 @@ impl Embedded {
     async fn end(&self, session: &Session) -> Result<bool, StageError> {
         match &self.0 {
             Host::Agent(_) => {
-                let Some(agent) = Agent::of(session) else { return Ok(false) };
-                let Some(ticks) = agent.process.start_ticks else { return Ok(false) };
-                Ok(end_if_same(agent.process.pid, ticks).await != Ended::Gone)
+                let Some(process) = Agent::process(session) else { return Ok(false) };
+                let Some(ticks) = process.start_ticks else { return Ok(false) };
+                Ok(end_if_same(process.pid, ticks).await != Ended::Gone)
             }
             Host::Here(hosted) => Ok(hosted.lock().await.take().is_some()),
         }
@@ -160,14 +168,14 @@ async fn start_agent(context: &Context, program: Option<PathBuf>) -> Result<(), 
         Some(program) => program,
         None => std::env::current_exe().map_err(|source| SessionError::Read { path: PathBuf::from("/proc/self/exe"), source })?,
     };
-    let dir = session.dir().to_string_lossy().into_owned();
     let failed = |source| SessionError::Write { path: log.clone(), source };
-    let mut process = crate::tools::detach(&program, &["agent", "--state-dir", &dir], &[IDLE_VARIABLE], &log).map_err(failed)?;
+    let args = ["agent".as_ref(), "--state-dir".as_ref(), session.dir().as_os_str()];
+    let mut process = crate::tools::detach(&program, &args, &[IDLE_VARIABLE], &log).map_err(failed)?;
     context.journal.write(Event::Fact { name: "agent".into(), value: format!("process {}", process.pid()) });
     let config = Embedded::config(&context.spec);
     let mut gone = None;
     let attempt = || {
-        let found = Agent::of(session).filter(|a| a.alive() && a.spec == config);
+        let found = Agent::of(session).filter(|a| a.alive() && a.config == config);
         if found.is_none() && gone.is_none() {
             gone = process.ended();
         }

@@ -39,7 +39,7 @@ refusal-port-busy = 127.0.0.1:{ $port } is in use, and `kubectl proxy` would nee
     .hint = End the process that listens there (a `kubectl proxy` of your own, perhaps), or take a free port: --set kubectlProxy.port=0
 refusal-cluster-taken = The name { $cluster } is taken: the container { $container } was not made by this environment
     .hint = Choose another name with --set cluster.name=NAME. If the cluster is yours and no longer needed: kind delete cluster --name { $cluster }
-refusal-cluster-drift = The cluster { $cluster } was made from another kind configuration than the spec now asks for
+refusal-cluster-drift = The cluster { $cluster } was made from another configuration than the spec now asks for
     .hint = meshproof down removes it; the next up makes it anew.
 refusal-docker-cli = kind needs the `docker` command, and there is none on PATH
     .hint = Install the Docker command line (the package docker-cli or docker.io).
