@@ -309,6 +309,7 @@ impl Kind {
             context: kube_context(context),
             capabilities,
             fidelity: Fidelity::Real,
+            passage: None,
             nodes: Arc::new(KindNodes { engine, cluster: context.spec.cluster.name.clone() }),
         })
     }

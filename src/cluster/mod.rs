@@ -178,6 +178,8 @@ pub struct Cluster {
     pub fidelity: Fidelity,
     /// Access to its nodes.
     pub nodes: Arc<dyn NodeAccess>,
+    /// How its time passes, where it does not do so by itself.
+    pub passage: Option<Arc<dyn crate::wait::Passage>>,
 }
 
 impl std::fmt::Debug for Cluster {

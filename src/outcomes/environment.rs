@@ -82,7 +82,10 @@ impl Environment {
         ]);
         Ok(Self {
             spec: Arc::clone(&context.spec),
-            waiting: context.waiting.clone(),
+            waiting: match &cluster.passage {
+                Some(passage) => context.waiting.passing(Arc::clone(passage)),
+                None => context.waiting.clone(),
+            },
             transcripts: context.transcripts(),
             cluster,
             context,

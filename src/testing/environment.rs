@@ -207,6 +207,7 @@ impl World {
     /// Opens it as an outcome sees it. The tools have been asked for their versions and for the token, since they live by the real clock.
     pub(crate) async fn open(&self) -> Environment {
         let cluster = Cluster {
+            passage: None,
             name: self.spec.cluster.name.clone(),
             client: self.api.client(),
             kubeconfig: self.kubeconfig(),

@@ -9,6 +9,7 @@ pub mod conditions;
 mod limits;
 pub mod terminal;
 mod watch;
+mod window;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use std::time::Duration;
 pub use clock::{Clock, ManualClock, RealClock};
 pub use limits::{Limit, Limits};
 pub use watch::{Waiter, Watched};
+pub use window::Passage;
 
 /// What a condition says about the state it sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +58,8 @@ pub struct WaitError {
     pub elapsed: Duration,
     /// Whether a terminal state ended it before the limit.
     pub terminal: bool,
+    /// Of what had to stay true: how long it did.
+    pub lasted: Option<Duration>,
     /// The last state seen.
     pub last: String,
     /// Every state seen, oldest first; the middle is left out when there are many.
@@ -66,7 +70,9 @@ impl WaitError {
     fn sentence(&self) -> String {
         let Self { what, last, .. } = self;
         let seconds = self.elapsed.as_secs_f64();
-        if self.terminal {
+        if let Some(lasted) = self.lasted {
+            format!("{what}: true for {:.0} s and then no more: {last}", lasted.as_secs_f64())
+        } else if self.terminal {
             format!("{what}: will not happen, gave up after {seconds:.1} s: {last}")
         } else {
             format!("{what}: not within {seconds:.0} s; last seen: {last}")
@@ -85,6 +91,7 @@ impl WaitError {
 pub struct Waiting {
     clock: Arc<dyn Clock>,
     limits: Limits,
+    passage: Arc<dyn Passage>,
     listener: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
@@ -104,13 +111,20 @@ impl Waiting {
     /// Waits by this clock and this table.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, limits: Limits) -> Self {
-        Self { clock, limits, listener: Arc::new(|_| {}) }
+        let passage = Arc::new(window::ByItself(Arc::clone(&clock)));
+        Self { clock, limits, passage, listener: Arc::new(|_| {}) }
     }
 
     /// The same, with every change of status told to `listener`.
     #[must_use]
     pub fn listen(&self, listener: impl Fn(&str) + Send + Sync + 'static) -> Self {
         Self { listener: Arc::new(listener), ..self.clone() }
+    }
+
+    /// The same, with windows that pass by other means than waiting.
+    #[must_use]
+    pub fn passing(&self, passage: Arc<dyn Passage>) -> Self {
+        Self { passage, ..self.clone() }
     }
 
     /// The limit that is in force.
@@ -231,6 +245,12 @@ impl<'a> Log<'a> {
         self.terminal.as_ref().map_or(self.deadline, |(t, since)| (*since + t.grace).min(self.deadline))
     }
 
+    /// What had to stay true did not.
+    fn broke(&mut self, lasted: Duration, status: &str) -> WaitError {
+        self.see(status);
+        WaitError { lasted: Some(lasted), ..self.error(true) }
+    }
+
     fn timed_out(&self) -> WaitError {
         self.error(false)
     }
@@ -240,6 +260,7 @@ impl<'a> Log<'a> {
             what: self.what.to_owned(),
             elapsed: self.waiting.clock.now().saturating_sub(self.start),
             terminal,
+            lasted: None,
             last: self.transitions.last().map_or_else(|| "nothing".to_owned(), |t| t.status.clone()),
             transitions: self.transitions.clone(),
         }

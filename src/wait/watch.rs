@@ -9,7 +9,7 @@ use futures::{StreamExt, TryStreamExt};
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use super::{Clock, Limit, Log, Progress, WaitError, Waiting};
@@ -24,6 +24,8 @@ const BACKOFF_MOST: Duration = Duration::from_secs(3);
 struct Store<K> {
     items: BTreeMap<(String, String), Arc<K>>,
     listed: bool,
+    /// The newest wish for a fresh list that was known when the last list was begun.
+    generation: u64,
     error: Option<String>,
 }
 
@@ -60,13 +62,17 @@ impl<K> Watched<K> {
 
 /// Why the state of a source is not known, if it is not.
 type Unknown = Box<dyn Fn() -> Option<String> + Send + Sync>;
+/// The generation of a source's last list.
+type Listed = Box<dyn Fn() -> u64 + Send + Sync>;
 
 /// Waits for a condition over any number of watched kinds.
 pub struct Waiter {
-    waiting: Waiting,
-    changed: Arc<Notify>,
+    pub(super) waiting: Waiting,
+    pub(super) changed: Arc<Notify>,
     tasks: JoinSet<()>,
     unknown: Vec<Unknown>,
+    listed: Vec<Listed>,
+    refresh: watch::Sender<u64>,
 }
 
 impl Debug for Waiter {
@@ -77,7 +83,14 @@ impl Debug for Waiter {
 
 impl Waiter {
     pub(super) fn new(waiting: Waiting) -> Self {
-        Self { waiting, changed: Arc::new(Notify::new()), tasks: JoinSet::new(), unknown: Vec::new() }
+        Self {
+            waiting,
+            changed: Arc::new(Notify::new()),
+            tasks: JoinSet::new(),
+            unknown: Vec::new(),
+            listed: Vec::new(),
+            refresh: watch::Sender::new(0),
+        }
     }
 
     /// Adds a kind to what the condition can see. The watch ends with the waiter.
@@ -86,7 +99,7 @@ impl Waiter {
         K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
     {
         let kind = api.resource_url().rsplit('/').next().unwrap_or_default().to_owned();
-        let store = Watched(Arc::new(RwLock::new(Store { items: BTreeMap::new(), listed: false, error: None })));
+        let store = Watched(Arc::new(RwLock::new(Store { items: BTreeMap::new(), listed: false, generation: 0, error: None })));
         let seen = store.clone();
         self.unknown.push(Box::new(move || {
             let store = seen.read();
@@ -96,8 +109,27 @@ impl Waiter {
                 None => None,
             }
         }));
-        self.tasks.spawn(follow(api, params.clone(), store.clone(), Arc::clone(&self.changed), Arc::clone(&self.waiting.clock)));
+        let seen = store.clone();
+        self.listed.push(Box::new(move || seen.read().generation));
+        let (changed, clock) = (Arc::clone(&self.changed), Arc::clone(&self.waiting.clock));
+        self.tasks.spawn(follow(api, params.clone(), store.clone(), changed, clock, self.refresh.subscribe()));
         store
+    }
+
+    /// Why the state is not known, if it is not.
+    pub(super) fn unknown(&self) -> Option<String> {
+        self.unknown.iter().find_map(|u| u())
+    }
+
+    /// Asks for a fresh list of every kind; see [`Waiter::listed_since`].
+    pub(super) fn refresh(&self) -> u64 {
+        self.refresh.send_modify(|generation| *generation += 1);
+        *self.refresh.borrow()
+    }
+
+    /// Whether every kind was listed after it was asked for.
+    pub(super) fn listed_since(&self, generation: u64) -> bool {
+        self.listed.iter().all(|l| l() >= generation)
     }
 
     /// Waits until the condition is ready. It is evaluated after every change and is never asked before every kind was listed.
@@ -105,19 +137,18 @@ impl Waiter {
     /// # Errors
     /// [`WaitError`] at the limit, or earlier when a terminal state outlasted its grace.
     pub async fn until<T>(self, what: &str, limit: Limit, mut condition: impl FnMut() -> Progress<T>) -> Result<T, WaitError> {
-        let Self { waiting, changed, tasks, unknown } = self;
+        let waiting = self.waiting.clone();
         let mut log = Log::new(&waiting, what, limit);
         loop {
-            let progress = match unknown.iter().find_map(|u| u()) {
+            let progress = match self.unknown() {
                 Some(status) => Progress::NotYet(status),
                 None => condition(),
             };
             if let Some(end) = log.judge(progress) {
-                drop(tasks);
                 return end;
             }
             tokio::select! {
-                () = changed.notified() => {}
+                () = self.changed.notified() => {}
                 () = waiting.clock.sleep_until(log.wake_at()) => {}
             }
         }
@@ -129,8 +160,14 @@ fn key<K: Resource>(object: &K) -> (String, String) {
 }
 
 /// Keeps a store true until it is dropped: list, watch from there, list again when the watch ends, errs or has run long enough.
-async fn follow<K>(api: Api<K>, params: ListParams, store: Watched<K>, changed: Arc<Notify>, clock: Arc<dyn Clock>)
-where
+async fn follow<K>(
+    api: Api<K>,
+    params: ListParams,
+    store: Watched<K>,
+    changed: Arc<Notify>,
+    clock: Arc<dyn Clock>,
+    mut refresh: watch::Receiver<u64>,
+) where
     K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
     let mut watch_params = WatchParams::default();
@@ -138,6 +175,7 @@ where
     watch_params.field_selector.clone_from(&params.field_selector);
     let mut backoff = BACKOFF_FIRST;
     loop {
+        let generation = *refresh.borrow_and_update();
         let list = tokio::select! {
             list = api.list(&params) => list.map_err(|e| crate::error::one_line(&e)),
             () = clock.sleep_until(clock.now() + REQUEST_LIMIT) => Err(format!("no answer within {} s", REQUEST_LIMIT.as_secs())),
@@ -148,10 +186,11 @@ where
                 store.update(|s| {
                     s.items = list.items.into_iter().map(|o| (key(&o), Arc::new(o))).collect();
                     s.listed = true;
+                    s.generation = generation;
                     s.error = None;
                 });
                 changed.notify_one();
-                if stream(&api, &watch_params, &version, &store, &changed, clock.as_ref()).await {
+                if stream(&api, &watch_params, &version, &store, &changed, clock.as_ref(), &mut refresh).await {
                     backoff = BACKOFF_FIRST;
                     continue;
                 }
@@ -167,7 +206,15 @@ where
 }
 
 /// Applies watch events until it is time to list again. `false` when the watch failed, so that the caller backs off.
-async fn stream<K>(api: &Api<K>, params: &WatchParams, version: &str, store: &Watched<K>, changed: &Notify, clock: &dyn Clock) -> bool
+async fn stream<K>(
+    api: &Api<K>,
+    params: &WatchParams,
+    version: &str,
+    store: &Watched<K>,
+    changed: &Notify,
+    clock: &dyn Clock,
+    refresh: &mut watch::Receiver<u64>,
+) -> bool
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
@@ -192,6 +239,8 @@ where
     };
     tokio::select! {
         () = relist => true,
+        // The sender lives as long as the waiter, whose end is ours.
+        Ok(()) = refresh.changed() => true,
         more = events => more,
     }
 }

@@ -299,3 +299,68 @@ async fn the_watches_end_with_the_wait() {
     drive(&f.clock, f.clock.sleep_until(seconds(100.0))).await;
     assert_eq!(f.api.count(LIST), before);
 }
+
+/// Requires that node `a` stays for half a minute while the steps happen.
+async fn stays(fixture: &Fixture, waiting: &Waiting, steps: &[Step<'_>]) -> (Duration, Result<(), WaitError>) {
+    let mut waiter = waiting.waiter();
+    let nodes: Watched<Node> = waiter.watch(Api::all(fixture.api.client()), &ListParams::default());
+    let there = || {
+        let there = nodes.items().iter().any(|n| n.name_any() == "a");
+        if there { Progress::Ready(()) } else { Progress::NotYet("node a is gone".to_owned()) }
+    };
+    let wait = async {
+        let end = waiter.stays("node a stays", seconds(30.0), there).await;
+        (fixture.clock.now(), end)
+    };
+    let happen = async {
+        for (at, step) in steps {
+            fixture.clock.sleep_until(seconds(*at)).await;
+            step(&fixture.api);
+        }
+    };
+    drive(&fixture.clock, async { futures::future::join(wait, happen).await.0 }).await
+}
+
+#[tokio::test]
+async fn what_stays_true_takes_the_whole_window_and_what_breaks_ends_it_at_once() {
+    let fixture = Fixture::new();
+    let (at, end) = stays(&fixture, &fixture.waiting, &[]).await;
+    assert_eq!((at, end), (seconds(30.0), Ok(())));
+
+    let fixture = Fixture::new();
+    let remove = |api: &ScriptedApi| api.remove(&format!("{NODES}/a"));
+    let (at, end) = stays(&fixture, &fixture.waiting, &[(12.0, &remove)]).await;
+    let error = end.unwrap_err();
+    assert_eq!((at, error.lasted), (seconds(12.0), Some(seconds(10.0))), "told by the watch, counted in steps");
+    assert_eq!(error.to_string(), "node a stays: true for 10 s and then no more: node a is gone");
+}
+
+/// Passes time by doing something, and takes none.
+struct Skip<F: Fn(usize) + Send + Sync>(std::sync::atomic::AtomicUsize, F);
+
+impl<F: Fn(usize) + Send + Sync> crate::wait::Passage for Skip<F> {
+    fn pass(&self, _time: Duration) -> futures::future::BoxFuture<'_, Result<(), String>> {
+        (self.1)(self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1);
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+#[tokio::test]
+async fn a_window_whose_time_is_skipped_costs_none_and_still_sees_what_happened_in_it() {
+    let fixture = Fixture::new();
+    let waiting = fixture.waiting.passing(Arc::new(Skip(Default::default(), |_| {})));
+    let (at, end) = stays(&fixture, &waiting, &[]).await;
+    assert_eq!((at, end), (Duration::ZERO, Ok(())));
+
+    // The watch says nothing of it: only a fresh list can tell.
+    let fixture = Fixture::new();
+    let api = fixture.api.clone();
+    fixture.api.always(WATCH, Reply::Silent);
+    let waiting = fixture.waiting.passing(Arc::new(Skip(Default::default(), move |step| {
+        if step == 4 {
+            api.remove(&format!("{NODES}/a"));
+        }
+    })));
+    let (at, end) = stays(&fixture, &waiting, &[]).await;
+    assert_eq!((at, end.unwrap_err().lasted), (Duration::ZERO, Some(seconds(20.0))));
+}

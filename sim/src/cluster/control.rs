@@ -189,10 +189,28 @@ impl Panel {
                 let body: Value = read(request)?;
                 let skip = body["skipMilliseconds"].as_u64().ok_or_else(|| Failure::bad_request("skipMilliseconds is missing"))?;
                 self.api.clock().skip(Duration::from_millis(skip));
+                self.settle().await;
                 Ok(json_answer(&json!({"now": self.api.clock().now().to_string()})))
             }
             ("GET", ["clock"]) => Ok(json_answer(&json!({"now": self.api.clock().now().to_string()}))),
             _ => Err(Failure::no_such_path()),
+        }
+    }
+
+    /// Resolves when everything that had come due was done, as far as one can see it: nothing was written for a while.
+    async fn settle(&self) {
+        const QUIET: u32 = 4;
+        const LONGEST: u32 = 500;
+        let store = self.api.store();
+        let (mut last, mut quiet) = (store.revision(), 0);
+        for _ in 0..LONGEST {
+            crate::clock::real(Duration::from_millis(2)).await;
+            let now = store.revision();
+            quiet = if now == last { quiet + 1 } else { 0 };
+            last = now;
+            if quiet == QUIET {
+                return;
+            }
         }
     }
 

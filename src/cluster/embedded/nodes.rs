@@ -1,5 +1,7 @@
 //! The machines of a simulated cluster, reached through its API server below `/sim/`.
 
+use std::time::Duration;
+
 use futures::future::BoxFuture;
 use http::{Method, Request};
 use kube::Client;
@@ -8,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::{NodeAccess, NodeError, NodeMachine};
 use crate::engine::ExecOutput;
+use crate::wait::Passage;
 
 /// Access to the machines.
 #[derive(Clone)]
@@ -49,6 +52,16 @@ fn remote(node: &str) -> impl FnOnce(kube::Error) -> NodeError {
 fn escape(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
     text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+impl Passage for SimNodes {
+    fn pass(&self, time: Duration) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async move {
+            let skip = json!({"skipMilliseconds": time.as_millis()}).to_string().into_bytes();
+            let skipped = self.ask::<Value>(Method::POST, "/sim/clock", skip).await;
+            skipped.map(|_| ()).map_err(|e| format!("the simulated cluster's time cannot be skipped: {}", crate::error::one_line(&e)))
+        })
+    }
 }
 
 impl NodeAccess for SimNodes {

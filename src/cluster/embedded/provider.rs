@@ -259,6 +259,7 @@ impl Provider for Embedded {
                 context: kube_context(&context.spec),
                 capabilities,
                 fidelity: Fidelity::Simulated,
+                passage: Some(std::sync::Arc::new(SimNodes(client.clone()))),
                 nodes: std::sync::Arc::new(SimNodes(client)),
                 name,
             })

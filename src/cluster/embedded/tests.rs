@@ -249,3 +249,42 @@ fn kube_system_is_that_of_a_kind_cluster() {
         let _: k8s_openapi::api::core::v1::Pod = serde_json::from_value(pod).unwrap();
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_minutes_of_running_pods_take_no_ten_minutes_and_a_crash_in_it_is_seen() {
+    use std::time::{Duration, Instant};
+
+    use k8s_openapi::api::core::v1::Pod;
+    use kube::api::{Api, ListParams};
+
+    use super::nodes::SimNodes;
+    use crate::wait::{Limit, Progress, Waiting, conditions};
+
+    let dir = tempfile::tempdir().unwrap();
+    let hosted = super::host(&spec(), dir.path()).await.unwrap();
+    let kubeconfig = dir.path().join("kubeconfig");
+    std::fs::write(&kubeconfig, hosted.cluster.kubeconfig()).unwrap();
+    let client = crate::cluster::client(&kubeconfig, "kind-istio-cluster").await.unwrap();
+    let waiting = Waiting::default().passing(std::sync::Arc::new(SimNodes(client.clone())));
+    let pods = || Api::<Pod>::namespaced(client.clone(), "kube-system");
+    let running = |pods: &[std::sync::Arc<Pod>]| {
+        let restarted = |p: &Pod| p.status.iter().flat_map(|s| s.container_statuses.iter().flatten()).any(|c| c.restart_count > 0);
+        let bad: Vec<String> = pods.iter().filter(|p| !conditions::pod_ready(p) || restarted(p)).map(|p| conditions::pod_line(p)).collect();
+        if bad.is_empty() && !pods.is_empty() { Progress::Ready(()) } else { Progress::NotYet(bad.join("; ")) }
+    };
+    let mut waiter = waiting.waiter();
+    let seen = waiter.watch(pods(), &ListParams::default());
+    waiter.until("kube-system runs", Limit::SystemReady, || running(&seen.items())).await.unwrap();
+
+    let start = Instant::now();
+    let mut waiter = waiting.waiter();
+    let seen = waiter.watch(pods(), &ListParams::default());
+    waiter.stays("kube-system runs on", Duration::from_mins(10), || running(&seen.items())).await.unwrap();
+    assert!(start.elapsed() < Duration::from_mins(1), "{:?}", start.elapsed());
+
+    hosted.cluster.kubelets().faults().crash(("kube-system", "coredns-*", "coredns"), 1, true);
+    let mut waiter = waiting.waiter();
+    let seen = waiter.watch(pods(), &ListParams::default());
+    let error = waiter.stays("kube-system runs on", Duration::from_mins(10), || running(&seen.items())).await.unwrap_err();
+    assert!(error.lasted.is_some() && error.last.contains("coredns"), "{error}");
+}
