@@ -48,7 +48,7 @@ impl Waiter {
             if passed >= window {
                 return Ok(());
             }
-            let step = STEP.min(window - passed);
+            let step = STEP.min(window.saturating_sub(passed));
             let mut passing = pin!(waiting.passage.pass(step));
             loop {
                 tokio::select! {
