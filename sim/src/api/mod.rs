@@ -1,18 +1,21 @@
 //! The API machinery without HTTP: what a write goes through before it is stored. The server and the controllers both use it.
 
+mod addresses;
 mod authn;
 mod bootstrap;
+mod checks;
 mod crds;
 mod delete;
 mod registry;
 mod write;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde_json::Value;
 
+use addresses::Addresses;
 pub use authn::Rejection;
 pub use bootstrap::NAMESPACES;
 pub use delete::{Delete, Deleted, Propagation};
@@ -24,7 +27,6 @@ use crate::auth::rbac::Policy;
 use crate::auth::token::Signer;
 use crate::clock::Clock;
 use crate::failure::Failure;
-use crate::kinds::World;
 use crate::resource::ResourceRef;
 use crate::store::{Object, Store};
 
@@ -54,18 +56,10 @@ struct Inner {
     registry: RwLock<Arc<Registry>>,
     policy: Mutex<Option<(u64, Arc<Policy>)>>,
     policy_changes: AtomicU64,
-    addresses: Mutex<Addresses>,
+    addresses: Addresses,
     /// Namespace and name of every event, oldest first.
     events: Mutex<VecDeque<(Box<str>, Box<str>)>>,
     version: String,
-}
-
-/// Service addresses and node ports that are taken.
-#[derive(Default)]
-struct Addresses {
-    taken: BTreeSet<String>,
-    last: u16,
-    last_port: u16,
 }
 
 impl std::fmt::Debug for Api {
@@ -91,7 +85,7 @@ impl Api {
             registry: RwLock::new(Arc::new(Registry::builtin())),
             policy: Mutex::new(None),
             policy_changes: AtomicU64::new(0),
-            addresses: Mutex::default(),
+            addresses: Addresses::default(),
             events: Mutex::default(),
             version: version.to_owned(),
         }))
@@ -193,66 +187,8 @@ impl Api {
             self.drop_crd(object);
         }
         if resource == "services" {
-            let value = object.value();
-            let mut addresses = self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-            for ip in value["spec"]["clusterIPs"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-                addresses.taken.remove(ip);
-            }
-            for port in value["spec"]["ports"].as_array().into_iter().flatten().filter_map(|p| p["nodePort"].as_u64()) {
-                addresses.taken.remove(&port.to_string());
-            }
+            self.0.addresses.follow(Some(&object.value()), None);
         }
-    }
-}
-
-impl World for Api {
-    fn object(&self, resource: &str, namespace: &str, name: &str) -> Option<Value> {
-        self.read(resource, namespace, name)
-    }
-
-    /// From kind's service subnet 10.96.0.0/16, whose first address is the API server's own.
-    fn allocate_ip(&self) -> Option<String> {
-        let mut addresses = self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        for _ in 0..u16::MAX {
-            // A step that is prime to the size visits every address and does not hand out neighbours.
-            addresses.last = addresses.last.wrapping_add(40_503);
-            let [high, low] = addresses.last.to_be_bytes();
-            let ip = format!("10.96.{high}.{low}");
-            if !matches!(addresses.last, 0 | u16::MAX) && addresses.taken.insert(ip.clone()) {
-                return Some(ip);
-            }
-        }
-        None
-    }
-
-    fn take_ip(&self, ip: &str) -> bool {
-        self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner).taken.insert(ip.to_owned())
-    }
-
-    fn allocate_node_port(&self) -> Option<u16> {
-        const FIRST: u16 = 30_000;
-        const COUNT: u16 = 2768;
-        let mut addresses = self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        for _ in 0..COUNT {
-            addresses.last_port = (addresses.last_port + 1031) % COUNT;
-            let port = FIRST + addresses.last_port;
-            if addresses.taken.insert(port.to_string()) {
-                return Some(port);
-            }
-        }
-        None
-    }
-
-    fn take_node_port(&self, port: u16) -> bool {
-        self.take_ip(&port.to_string())
-    }
-
-    fn suffix(&self) -> String {
-        suffix()
-    }
-
-    fn now(&self) -> String {
-        self.0.clock.stamp()
     }
 }
 

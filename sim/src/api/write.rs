@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::addresses::Attempt;
+use super::checks::{check_body, check_revision, no_new_finalizers};
 use super::{Api, suffix, uuid};
 use crate::failure::{Cause, Failure};
 use crate::kinds;
@@ -98,10 +100,11 @@ impl Api {
                 Cause { reason: "FieldValueRequired", message: format!("Required value: {message}"), field: "metadata.name".into() };
             return Err(Failure::invalid(&resource.group_kind(), "", vec![cause]));
         }
+        let attempt = Attempt::new(self);
         if resource.custom {
-            admit_custom(resource, None, &mut value)?;
+            admit_custom(resource, write.version, &mut value)?;
         } else {
-            kinds::admit_create(&id, &mut value, self)?;
+            kinds::admit_create(&id, &mut value, &attempt)?;
         }
         if write.part != Part::Trusted {
             let mut causes = kinds::validate_name(&id, &name);
@@ -125,6 +128,7 @@ impl Api {
         let fields = fields(&id, &value);
         match self.store().put(&id, (write.namespace, &name), Expect::Absent, &mut value, fields) {
             Ok(object) => {
+                attempt.keep();
                 self.after_write(&id, &object);
                 if id == "events" {
                     self.expire_events(&object);
@@ -168,8 +172,10 @@ impl Api {
                 return Err(Failure::conflict(&id, write.name, &why));
             }
             check_body(write, &new)?;
+            check_revision(write, &new)?;
             to_storage(write, &mut new);
-            self.prepare(write, &id, &old, &mut new)?;
+            let attempt = Attempt::new(self);
+            self.prepare(write, &attempt, &old, &mut new)?;
             if same(&old, &new) {
                 return Ok(current);
             }
@@ -181,7 +187,13 @@ impl Api {
                 self.store().remove(&id, key, Some(current.revision), Some(new)).inspect(|gone| self.after_removal(&id, gone))
             } else {
                 let fields = fields(&id, &new);
-                self.store().put(&id, key, Expect::Revision(current.revision), &mut new, fields).inspect(|o| self.after_write(&id, o))
+                self.store().put(&id, key, Expect::Revision(current.revision), &mut new, fields).inspect(|object| {
+                    attempt.keep();
+                    if id == "services" {
+                        self.0.addresses.follow(Some(&old), Some(&new));
+                    }
+                    self.after_write(&id, object);
+                })
             };
             match written {
                 Ok(object) => return Ok(object),
@@ -243,8 +255,9 @@ impl Api {
     }
 
     /// Makes what the caller sent an update: keeps what is not theirs to change, then defaults, validation and ownership.
-    fn prepare(&self, write: &Write<'_>, id: &str, old: &Value, new: &mut Value) -> Result<(), Failure> {
+    fn prepare(&self, write: &Write<'_>, attempt: &Attempt<'_>, old: &Value, new: &mut Value) -> Result<(), Failure> {
         let resource = write.resource;
+        let id = &resource.id();
         let managed = new["metadata"]["managedFields"].clone();
         if write.part == Part::Status {
             let status = new["status"].take();
@@ -274,9 +287,9 @@ impl Api {
             return Ok(());
         }
         if resource.custom {
-            admit_custom(resource, Some(old), new)?;
+            admit_custom(resource, write.version, new)?;
         } else {
-            kinds::admit_update(id, old, new, self)?;
+            kinds::admit_update(id, old, new, attempt)?;
         }
         let causes = if resource.custom { kinds::validate_meta(new) } else { Vec::new() };
         if !causes.is_empty() {
@@ -317,52 +330,9 @@ impl Api {
     }
 }
 
-fn check_body(write: &Write<'_>, value: &Value) -> Result<(), Failure> {
-    if write.part == Part::Trusted {
-        return Ok(());
-    }
-    if !value.is_object() {
-        return Err(Failure::bad_request("the body of the request is not an object"));
-    }
-    let expected = write.resource.api_version(write.version);
-    let (api_version, kind) = (value["apiVersion"].as_str().unwrap_or_default(), value["kind"].as_str().unwrap_or_default());
-    if (!api_version.is_empty() && api_version != expected) || (!kind.is_empty() && kind != write.resource.kind) {
-        let (has, wants) = if api_version == expected { (kind, write.resource.kind.as_str()) } else { (api_version, expected.as_str()) };
-        let what = if api_version == expected { "kind" } else { "API version" };
-        return Err(Failure::bad_request(format!("the {what} in the data ({has}) does not match the expected {what} ({wants})")));
-    }
-    let id = if write.resource.custom { String::new() } else { write.resource.id() };
-    kinds::check_shape(&id, &write.resource.kind, write.version, value)?;
-    let meta = &value["metadata"];
-    let namespace = meta["namespace"].as_str().unwrap_or_default();
-    if !namespace.is_empty() && namespace != write.namespace {
-        let message = "the namespace of the provided object does not match the namespace sent on the request";
-        return Err(Failure::bad_request(message));
-    }
-    let name = meta["name"].as_str().unwrap_or_default();
-    if !write.name.is_empty() && !name.is_empty() && name != write.name {
-        return Err(Failure::bad_request(format!("the name of the object ({name}) does not match the name on the URL ({})", write.name)));
-    }
-    Ok(())
-}
-
 fn to_storage(write: &Write<'_>, value: &mut Value) {
     value["apiVersion"] = json!(write.resource.api_version(&write.resource.storage));
     value["kind"] = json!(write.resource.kind);
-}
-
-/// What is going away takes no new finalizers. Source: apimachinery `ValidateObjectMetaAccessorUpdate`.
-fn no_new_finalizers(write: &Write<'_>, old: &Value, new: &Value) -> Result<(), Failure> {
-    let had = old["metadata"]["finalizers"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let added: Vec<&str> =
-        new["metadata"]["finalizers"].as_array().into_iter().flatten().filter(|f| !had.contains(f)).filter_map(Value::as_str).collect();
-    if added.is_empty() {
-        return Ok(());
-    }
-    let message =
-        format!("Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{added:?}");
-    let cause = Cause { reason: "FieldValueForbidden", message, field: "metadata.finalizers".into() };
-    Err(Failure::invalid(&write.resource.group_kind(), write.name, vec![cause]))
 }
 
 /// A generated name: at most 63 characters with its suffix. Source: apiserver `pkg/storage/names`.
@@ -435,9 +405,9 @@ fn finished(id: &str, value: &Value) -> bool {
     value["metadata"]["deletionTimestamp"].is_string() && empty(&value["metadata"]["finalizers"]) && !held && !grace
 }
 
-/// Pruning, defaults and validation by a CRD's schema.
-fn admit_custom(resource: &Resource, _old: Option<&Value>, value: &mut Value) -> Result<(), Failure> {
-    let Some(schema) = resource.version(&resource.storage).map(|v| &v.schema).filter(|s| s.is_object()) else { return Ok(()) };
+/// Pruning, defaults and validation by a CRD's schema for the version that the caller speaks.
+fn admit_custom(resource: &Resource, version: &str, value: &mut Value) -> Result<(), Failure> {
+    let Some(schema) = resource.version(version).map(|v| &v.schema).filter(|s| s.is_object()) else { return Ok(()) };
     kinds::schema::prune(schema, value);
     kinds::schema::default(schema, value);
     let causes = kinds::schema::validate(schema, value);

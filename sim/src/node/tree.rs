@@ -34,6 +34,9 @@ pub enum TreeError {
     /// EEXIST.
     #[error("File exists")]
     Exists,
+    /// EBUSY.
+    #[error("Device or resource busy")]
+    Busy,
     /// EACCES and whatever else the host's file system says.
     #[error("Permission denied")]
     Refused,
@@ -75,10 +78,35 @@ impl Tree {
     }
 
     /// Where on the host a path really is, if it is under a mount.
-    fn on_host(&self, path: &str) -> Option<PathBuf> {
+    ///
+    /// # Errors
+    /// For a path that would leave the mounted directory through a symbolic link. In a container such a link leads to the container's own
+    /// files, which are not there; the host's are nobody's business here.
+    fn on_host(&self, path: &str) -> Result<Option<PathBuf>, TreeError> {
         // The longest mount that contains the path wins.
-        let (at, host) = self.mounts.iter().rev().find(|(at, _)| path == at.as_str() || path.starts_with(&below(at)))?;
-        Some(host.join(path[at.len()..].trim_start_matches('/')))
+        let mount = self.mounts.iter().rev().find(|(at, _)| path == at.as_str() || path.starts_with(&below(at)));
+        let Some((at, host)) = mount else { return Ok(None) };
+        let mut real = host.clone();
+        for part in path[at.len()..].split('/').filter(|p| !p.is_empty()) {
+            real.push(part);
+            // One step after the other: what is not there yet cannot lead anywhere.
+            if real.symlink_metadata().is_ok_and(|m| m.file_type().is_symlink()) {
+                let (led, root) = (real.canonicalize()?, host.canonicalize()?);
+                if !led.starts_with(&root) {
+                    return Err(TreeError::NotFound);
+                }
+                real = led;
+            }
+        }
+        Ok(Some(real))
+    }
+
+    /// The directory on the host that holds a path, unless the path is a mount itself.
+    fn parent_on_host(&self, path: &str) -> Result<Option<PathBuf>, TreeError> {
+        if self.mounts.contains_key(path) {
+            return Ok(None);
+        }
+        self.on_host(path.rsplit_once('/').map_or("/", |(parent, _)| if parent.is_empty() { "/" } else { parent }))
     }
 
     /// A file's content.
@@ -87,7 +115,7 @@ impl Tree {
     /// When it is not there or not a file.
     pub fn read(&self, path: &str) -> Result<Vec<u8>, TreeError> {
         let path = clean(path);
-        if let Some(real) = self.on_host(&path) {
+        if let Some(real) = self.on_host(&path)? {
             return if real.is_dir() { Err(TreeError::IsDirectory) } else { Ok(std::fs::read(real)?) };
         }
         match self.files.get(&path) {
@@ -109,7 +137,7 @@ impl Tree {
     /// When a file is in the way, or the host does not let us.
     pub fn write(&mut self, path: &str, content: &[u8]) -> Result<(), TreeError> {
         let path = clean(path);
-        if let Some(real) = self.on_host(&path) {
+        if let Some(real) = self.on_host(&path)? {
             if let Some(parent) = real.parent() {
                 std::fs::create_dir_all(parent)?;
             }
@@ -131,7 +159,7 @@ impl Tree {
     /// When a file is in the way, or the host does not let us.
     pub fn make_directory(&mut self, path: &str) -> Result<(), TreeError> {
         let path = clean(path);
-        if let Some(real) = self.on_host(&path) {
+        if let Some(real) = self.on_host(&path)? {
             return Ok(std::fs::create_dir_all(real)?);
         }
         for (at, _) in path.match_indices('/').skip(1).chain([(path.len(), "")]) {
@@ -149,8 +177,15 @@ impl Tree {
     /// When it is not there, or a directory without `recursive`.
     pub fn remove(&mut self, path: &str, recursive: bool) -> Result<(), TreeError> {
         let path = clean(path);
-        if let Some(real) = self.on_host(&path) {
-            return match (real.is_dir(), recursive) {
+        if self.mounts.keys().any(|mount| *mount == path || mount.starts_with(&below(&path))) && recursive {
+            // `rm` would empty the host's directory on its way to this error; a test's mistake must not.
+            return Err(TreeError::Busy);
+        }
+        if let Some(parent) = self.parent_on_host(&path)? {
+            // The link itself goes, not what it leads to.
+            let real = parent.join(path.rsplit('/').next().unwrap_or_default());
+            let directory = real.symlink_metadata()?.is_dir();
+            return match (directory, recursive) {
                 (true, true) => Ok(std::fs::remove_dir_all(real)?),
                 (true, false) => Err(TreeError::IsDirectory),
                 (false, _) => Ok(std::fs::remove_file(real)?),
@@ -177,7 +212,7 @@ impl Tree {
     /// When it is not there or no directory.
     pub fn list(&self, path: &str) -> Result<Vec<String>, TreeError> {
         let path = clean(path);
-        if let Some(real) = self.on_host(&path) {
+        if let Some(real) = self.on_host(&path)? {
             let entries = std::fs::read_dir(real)?.filter_map(Result::ok);
             let mut names: Vec<String> = entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
             names.sort();
@@ -200,8 +235,10 @@ impl Tree {
     #[must_use]
     pub fn is_directory(&self, path: &str) -> bool {
         let path = clean(path);
-        if let Some(real) = self.on_host(&path) {
-            return real.is_dir();
+        match self.on_host(&path) {
+            Ok(Some(real)) => return real.is_dir(),
+            Err(_) => return false,
+            Ok(None) => {}
         }
         let inside = below(&path);
         path == "/" || self.directories.contains(&path) || self.mounts.keys().any(|m| m.starts_with(&inside))
@@ -211,7 +248,7 @@ impl Tree {
     #[must_use]
     pub fn is_file(&self, path: &str) -> bool {
         let path = clean(path);
-        self.on_host(&path).map_or_else(|| self.files.contains_key(&path), |real| real.is_file())
+        self.on_host(&path).is_ok_and(|real| real.map_or_else(|| self.files.contains_key(&path), |real| real.is_file()))
     }
 
     /// Permission bits of a file in memory.
@@ -262,5 +299,46 @@ mod tests {
         two.remove("/etc/containerd/certs.d/docker.io", true).unwrap();
         assert!(!one.is_directory("/etc/containerd/certs.d/docker.io"));
         std::fs::remove_dir_all(host).unwrap();
+    }
+    #[test]
+    fn nothing_below_a_mount_leaves_it() {
+        let base = std::env::temp_dir().join(format!("sim-tree-links-{}", std::process::id()));
+        let (inside, outside) = (base.join("in"), base.join("out"));
+        std::fs::create_dir_all(inside.join("real")).unwrap();
+        std::fs::create_dir_all(&outside).unwrap();
+        std::fs::write(outside.join("secret"), "s").unwrap();
+        for (target, link) in [("../out", "up"), ("../out/secret", "file"), ("../out/new", "dangling"), ("real", "fine")] {
+            std::os::unix::fs::symlink(target, inside.join(link)).unwrap();
+        }
+        std::os::unix::fs::symlink(&outside, inside.join("real/absolute")).unwrap();
+        let mut tree = Tree::default();
+        tree.mount(&inside, "/m");
+        for path in [
+            "/m/up/secret",
+            "/m/file",
+            "/m/real/absolute/secret",
+            "/m/../out/secret",
+            "/m/fine/absolute/secret",
+            "/m/fine/../../out/secret",
+        ] {
+            assert!(tree.read(path).is_err(), "{path}");
+            assert!(!tree.is_file(path), "{path}");
+            let _ = tree.remove(path, true);
+        }
+        for path in ["/m/up/x", "/m/dangling", "/m/real/absolute/x", "/m/up/a/b", "/m/fine/absolute/x"] {
+            assert!(tree.write(path, b"x").is_err(), "{path}");
+            assert!(tree.make_directory(path).is_err(), "{path}");
+        }
+        assert!(tree.list("/m/up").is_err());
+        tree.write("/m/fine/a", b"1").unwrap();
+        assert_eq!(std::fs::read(inside.join("real/a")).unwrap(), b"1");
+        // A link goes alone, and a mount does not go at all.
+        tree.remove("/m/up", true).unwrap();
+        for (path, recursive) in [("/m", true), ("/m", false), ("/", true)] {
+            assert!(tree.remove(path, recursive).is_err(), "{path}");
+        }
+        assert!(inside.join("real").is_dir() && !inside.join("up").exists());
+        assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 1);
+        std::fs::remove_dir_all(base).unwrap();
     }
 }

@@ -4,6 +4,7 @@
 
 mod access;
 mod crds;
+mod edges;
 mod fuzz;
 mod objects;
 mod watching;
