@@ -205,6 +205,8 @@ impl Pod {
         let mut containers: Vec<Container> =
             init.iter().map(|c| Container::new(c, if c["restartPolicy"] == "Always" { Role::Sidecar } else { Role::Init })).collect();
         containers.extend(list("containers").iter().map(|c| Container::new(c, Role::Main)));
+        // A vector that grows begins with room for four, and they are large.
+        containers.shrink_to_fit();
         let mut pod = Self {
             namespace: text(&object["metadata"]["namespace"]),
             name: text(&object["metadata"]["name"]),

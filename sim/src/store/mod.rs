@@ -18,7 +18,7 @@ use tokio::sync::watch;
 pub use object::{Fields, Object, Pairs};
 
 /// How many bytes of past events a resource keeps.
-const LOG_BYTES: usize = 12 << 20;
+const LOG_BYTES: usize = 8 << 20;
 /// How many events it keeps at least, however large they are.
 const LOG_EVENTS: usize = 256;
 
