@@ -64,9 +64,12 @@ pub(super) async fn run(global: &Global, work: Work) -> Result<u8, Failure> {
         harness.interrupted();
         130
     };
-    report(global, &harness)?;
+    let reported = report(global, &harness);
     if code == 130 {
+        // The terminal that would get the report may be what went away.
         remains(&harness);
+    } else {
+        reported?;
     }
     if let Some(e) = harness.context.journal.take_error() {
         tell(&text::current().with("warning-journal-broken", &[("error", &e.to_string())]));

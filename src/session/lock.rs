@@ -30,7 +30,7 @@ pub struct SessionLock {
 }
 
 impl SessionLock {
-    /// Takes the lock of a state directory, which must exist.
+    /// Takes the lock of a state directory, and makes the directory where it does not exist.
     ///
     /// # Errors
     /// When the file cannot be opened or another process keeps the lock beyond the limit.
@@ -41,6 +41,13 @@ impl SessionLock {
             // Opened anew each time: the holder may be a `down`, which removes the file with everything else.
             let file = match open() {
                 Ok(file) => file,
+                // A `down` that held the lock took the directory with it.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    return match super::make_private_dir(dir) {
+                        Ok(()) => Progress::NotYet("the environment was just removed".to_owned()),
+                        Err(e) => Progress::Ready(Err(e)),
+                    };
+                }
                 Err(e) => return Progress::Ready(Err(e)),
             };
             match file.try_lock() {
@@ -98,5 +105,18 @@ mod tests {
         assert!(text.contains("not within 120 s"), "{text}");
         drop(first);
         SessionLock::take(dir.path(), &waiting).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_was_just_removed_is_made_again() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("state");
+        let clock = ManualClock::default();
+        let waiting = Waiting::new(Arc::new(clock.clone()), Limits::default());
+        clock.drive(SessionLock::take(&dir, &waiting)).await.unwrap();
+        assert!(dir.join("lock").exists());
+        std::fs::write(parent.path().join("file"), "").unwrap();
+        let error = clock.drive(SessionLock::take(&parent.path().join("file/state"), &waiting)).await.unwrap_err();
+        assert!(matches!(error, LockError::Open { .. }), "{error}");
     }
 }

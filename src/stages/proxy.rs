@@ -6,7 +6,7 @@ use futures::future::{BoxFuture, try_join_all};
 
 use super::{Action, Done, PlanStep, StageContext, StageError};
 use crate::cluster::kind_config::{DROP_IN_PATH, drop_in, expected_nodes, proxy_environment};
-use crate::cluster::{NodeAccess, Provider};
+use crate::cluster::{Installs, NodeAccess, Provider};
 use crate::spec::Spec;
 use crate::wait::{Limit, Progress};
 
@@ -30,14 +30,17 @@ impl Action for Proxy {
         })
     }
 
-    fn plan(&self, spec: &Spec, _provider: &dyn Provider) -> Vec<PlanStep> {
+    fn plan(&self, spec: &Spec, provider: &dyn Provider) -> Vec<PlanStep> {
         if !spec.proxy.enabled {
             return vec![PlanStep::note("plan-no-proxy", &[("http", &spec.proxy.http)])];
         }
         let mut steps = vec![PlanStep::File { path: DROP_IN_PATH.to_owned(), on_nodes: true, content: drop_in(spec) }];
         for (node, _) in expected_nodes(spec) {
             for command in [&["systemctl", "daemon-reload"][..], &["systemctl", "restart", "containerd"]] {
-                steps.push(PlanStep::command(["docker", "exec", &node].into_iter().chain(command.iter().copied())));
+                steps.push(match provider.installs() {
+                    Installs::AsDocumented => PlanStep::command(["docker", "exec", &node].into_iter().chain(command.iter().copied())),
+                    Installs::FromManifests => PlanStep::note("plan-on-node", &[("node", &node), ("command", &command.join(" "))]),
+                });
             }
         }
         steps

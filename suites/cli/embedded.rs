@@ -100,12 +100,96 @@ fn an_agent_that_nobody_asks_ends_by_itself() {
     let machine = Machine::new().with("MESHPROOF_AGENT_IDLE", "0");
     let _down = Down(&machine);
     machine.run(&["up", "--backend", "embedded", "--set", "kubectlProxy.port=0"]).code(0);
-    let pid = machine.run(&["status", "--format", "json"]).code(0).json()["agent"]["pid"].as_u64();
+    let said = machine.run(&["status", "--format", "json"]).code(0).json();
+    // Asking for its state again and again would keep it awake.
+    if let Some(pid) = said["agent"]["pid"].as_u64() {
+        assert!(is_gone(pid), "{pid} is still there");
+    }
     // Its file goes with it.
-    let gone = (0..1000).any(|_| {
+    assert_eq!(machine.run(&["status", "--format", "json"]).code(0).json()["agent"], Value::Null);
+}
+
+#[test]
+fn an_agent_whose_environment_was_removed_by_hand_ends_even_if_another_is_made_in_its_place() {
+    let machine = Machine::new();
+    let _down = Down(&machine);
+    let up = || machine.run(&["up", "--backend", "embedded", "--set", "kubectlProxy.port=0"]).code(0);
+    let agent = || machine.run(&["status", "--format", "json"]).code(0).json()["agent"]["pid"].as_u64().expect("the agent's process");
+    up();
+    let old = agent();
+    std::fs::remove_dir_all(machine.state()).expect("it can be removed");
+    up();
+    assert_ne!(agent(), old);
+    assert!(is_gone(old), "{old} is still there");
+    assert!(!is_gone_at_once(agent()), "the new one stays");
+}
+
+#[test]
+fn down_finds_an_agent_that_has_not_said_where_it_is() {
+    let machine = Machine::new();
+    let down = Down(&machine);
+    machine.run(&["up", "--backend", "embedded", "--set", "kubectlProxy.port=0"]).code(0);
+    let pid = machine.run(&["status", "--format", "json"]).code(0).json()["agent"]["pid"].as_u64().expect("the agent's process");
+    // As a killed `up` leaves it: the lock names the process, and the file is still to come.
+    std::fs::remove_file(machine.state().join("agent.json")).expect("it can be removed");
+    drop(down);
+    assert!(is_gone_at_once(pid), "{pid} is still there");
+    assert!(!machine.state().exists());
+}
+
+#[test]
+fn what_only_stages_heed_needs_no_other_cluster_and_a_refusal_changes_nothing() {
+    let machine = Machine::new();
+    let _down = Down(&machine);
+    let up = |sets: &[&str]| {
+        let sets = sets.iter().flat_map(|s| ["--set", s]);
+        machine.run(&["up", "--backend", "embedded", "--set", "kubectlProxy.port=0"].into_iter().chain(sets).collect::<Vec<_>>())
+    };
+    up(&[]).code(0);
+    up(&["gatewayApi.version=v1.4.0"]).code(0);
+    assert!(up(&["istio.version=1.28.0"]).code(3).stdout.contains("another configuration"));
+    // What is judged is what was made, and not what was refused.
+    assert_eq!(counts(&machine.run(&["verify", "--format", "json"]).code(0)).1, 0);
+    let said = up(&["gatewayApi.channel=experimental"]).code(3);
+    assert!(said.stdout.contains("hint: Take other versions"), "{}", said.stdout);
+}
+
+#[test]
+fn the_plan_names_no_command_of_a_container_engine() {
+    let machine = Machine::new();
+    let plan = machine.run(&["plan", "--backend", "embedded", "--set", "proxy.enabled=true"]).code(0).stdout;
+    assert!(plan.contains("run on istio-cluster-worker: systemctl daemon-reload") && !plan.contains("docker exec"), "{plan}");
+}
+
+#[test]
+fn files_of_the_agent_are_its_owners_only_and_hold_no_secret() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let machine = Machine::new();
+    let _down = Down(&machine);
+    machine.run(&[&RUN[..], &["--backend", "embedded"]].concat()).code(0);
+    let state = machine.state();
+    for name in ["agent.json", "agent.lock", "agent.log", "state.json", "kubeconfig"] {
+        let path = state.join(name);
+        let mode = std::fs::metadata(&path).unwrap_or_else(|e| panic!("{name}: {e}")).permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+        let text = std::fs::read_to_string(&path).expect("it can be read");
+        // A key, or the beginning of a JSON Web Token.
+        assert!(name == "kubeconfig" || !(text.contains("PRIVATE KEY") || text.contains("eyJ")), "{name}: {text}");
+    }
+}
+
+fn is_gone_at_once(pid: u64) -> bool {
+    !std::path::Path::new(&format!("/proc/{pid}/exe")).exists()
+}
+
+/// Whether a process ends before long: an agent looks every two seconds whether it is needed.
+fn is_gone(pid: u64) -> bool {
+    let begin = std::time::Instant::now();
+    while begin.elapsed() < super::machine::PATIENCE {
+        if is_gone_at_once(pid) {
+            return true;
+        }
         std::thread::yield_now();
-        let json = machine.run(&["status", "--format", "json"]).code(0).json();
-        json["agent"].is_null()
-    });
-    assert!(pid.is_none() || gone, "{pid:?} is still there");
+    }
+    false
 }

@@ -153,8 +153,7 @@ pub async fn serve(session: &Session, spec: &Spec, idle: Duration) -> Result<(),
         let now = server.requests();
         if now != asked || server.connections() > 0 {
             (asked, since) = (now, clock.now());
-        }
-        if clock.now().saturating_sub(since) >= idle {
+        } else if clock.now().saturating_sub(since) >= idle {
             break;
         }
     }

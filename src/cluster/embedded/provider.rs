@@ -189,7 +189,8 @@ async fn start_agent(context: &Context, program: Option<PathBuf>) -> Result<(), 
     let ended = context.waiting.poll("the simulated cluster answers", Limit::ApiServer, Duration::from_millis(10), attempt).await?;
     let Some(how) = ended else { return Ok(()) };
     let said = std::fs::read_to_string(&log).unwrap_or_default();
-    let said = said.trim().lines().last().map_or_else(|| how.clone(), str::to_owned);
+    // The error, and not the hint that may follow it.
+    let said = said.lines().rfind(|l| !l.is_empty() && !l.starts_with("hint:")).map_or_else(|| how.clone(), str::to_owned);
     Err(StageError::refused("agent-failed", [("said", said), ("log", log.display().to_string())]))
 }
 
@@ -207,8 +208,7 @@ impl Provider for Embedded {
     }
 
     fn manifest(&self, part: Part, spec: &Spec) -> Result<String, StageError> {
-        let unusable = |e: super::ManifestError| StageError::Manifest { manifest: format!("{part:?}"), reason: crate::error::one_line(&e) };
-        manifest(part, spec).map_err(unusable)
+        manifest(part, spec).map_err(|e| StageError::refused("not-simulated", [("why", crate::error::one_line(&e))]))
     }
 
     fn plan(&self, spec: &Spec) -> Vec<PlanStep> {
@@ -226,7 +226,11 @@ impl Provider for Embedded {
                 return Ok(Vec::new());
             }
             let client = crate::cluster::client(&session.kubeconfig(), &format!("kind-{}", cluster.name)).await?;
-            SimNodes(client).list().await.map_err(StageError::kube("list the machines"))
+            match SimNodes(client).list().await {
+                // It ended between the two looks.
+                Err(_) if !self.alive(session).await => Ok(Vec::new()),
+                found => found.map_err(StageError::kube("list the machines")),
+            }
         })
     }
 

@@ -11,7 +11,7 @@ cli-downgrade =
     ==========================================================================
       SIMULATED: no container engine answers, so the cluster is not a real one
     ==========================================================================
-      { $error }
+    {"  "}{ $error }
       It behaves like one for kubectl and for these checks, and proves nothing
       about a real installation. With Docker: meshproof run --backend kind
     ==========================================================================

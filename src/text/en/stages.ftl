@@ -14,6 +14,7 @@ plan-preflight = check the container engine, memory, inotify, cgroup version, th
 plan-tool = find { $tool } { $version } on PATH or in the tool cache, else download { $url } and check it against the published SHA-256
 plan-preflight-simulated = check the port of kubectl proxy; look for kubectl and istioctl on PATH (nothing is downloaded)
 plan-agent = start a process that hosts a simulated cluster of { $nodes }, with Kubernetes { $kubernetes } and containerd { $containerd } as they behave
+plan-on-node = run on { $node }: { $command }
 plan-apply = apply it through the API, server-side
 plan-admin-user = create ServiceAccount { $user } and bind it to cluster-admin, through the API
 plan-network = make the docker network kind as kind would, if it does not exist
@@ -61,6 +62,8 @@ refusal-agent-gone = The process that hosted the simulated cluster { $cluster } 
     .hint = meshproof up makes it anew.
 refusal-agent-failed = The process that hosts the simulated cluster did not start: { $said }
     .hint = Its log is { $log }
+refusal-not-simulated = There is no manifest of our own for this spec: { $why }
+    .hint = Take other versions, or a real cluster, which takes any: --backend kind
 refusal-other-spec = The environment here is the cluster { $has }, but the spec asks for { $wanted }
     .hint = meshproof down removes the old one; or use another --state-dir.
 
@@ -69,6 +72,7 @@ remains-directory = { $dir }: it holds something that is not of meshproof
 remains-network = network kind: other containers are attached to it
 
 hint-not-ours = Name an empty or new directory with --state-dir or MESHPROOF_STATE.
+hint-no-place = Name a directory that can be written with --state-dir or MESHPROOF_STATE.
 hint-damaged = Remove the directory by hand if nothing in it is needed; kind get clusters shows clusters that are left.
 hint-engine-unreachable = Start Docker, or set DOCKER_HOST to an engine that answers.
 hint-download = Behind a proxy: --set downloads.proxy=URL. Without internet: name a local file.
