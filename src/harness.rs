@@ -9,7 +9,7 @@ use crate::cluster::{Installs, Provider, Teardown};
 use crate::journal::{Event, FORMAT_VERSION, Journal, JournalError, Record};
 use crate::outcomes::{Environment, Outcome, block_all, judge_all, stand_ins};
 use crate::report::{Summary, exit_code};
-use crate::session::{ClusterPhase, ClusterState, Owner, Phase, Session, SessionError, SessionLock, State, run_id};
+use crate::session::{Owner, Phase, Session, SessionError, SessionLock, State, run_id};
 use crate::spec::{Advisory, Request, Spec, SpecError, advisories, load, to_document};
 use crate::stages::{self, Context, Plan, StageError, StageOutcome};
 use crate::text;
@@ -152,8 +152,6 @@ pub struct Harness {
     outcomes: Vec<Outcome>,
     command: &'static str,
     start: Instant,
-    /// The cluster that stood before, and the spec that it was made from.
-    stood: Option<(ClusterState, serde_json::Value)>,
     _lock: SessionLock,
 }
 
@@ -177,9 +175,7 @@ impl Harness {
         session.prepare()?;
         let lock = SessionLock::take(session.dir(), &waiting).await.map_err(SessionError::Lock)?;
         same_cluster(&session, &spec, provider.name())?;
-        let before = session.load()?;
-        let stood = before.as_ref().and_then(|s| Some((s.cluster.clone().filter(|c| c.phase == ClusterPhase::Made)?, s.spec.clone())));
-        let (state, orphan) = match before {
+        let (state, orphan) = match session.load()? {
             None => (session.begin(provider.name(), to_document(&spec)), None),
             Some(mut state) => {
                 let orphan = (state.phase == Phase::Provisioning).then(|| (state.owner.clone(), state.last_run.clone()));
@@ -206,7 +202,7 @@ impl Harness {
         context.record(|state| state.last_run = Some(run))?;
         let plan = Plan::new(stages::builtin()).map_err(|e| StageError::Other { message: e.to_string(), hint: None })?;
         let outcomes = crate::outcomes::builtin();
-        Ok(Self { context: Arc::new(context), plan, outcomes, command, start: Instant::now(), stood, _lock: lock })
+        Ok(Self { context: Arc::new(context), plan, outcomes, command, start: Instant::now(), _lock: lock })
     }
 
     fn announce(&self, stages: bool, outcomes: bool) {
@@ -228,31 +224,17 @@ impl Harness {
         }
     }
 
-    /// Runs the stages. A cluster that was left as it stood because it is not what the spec asks for keeps its own spec: later commands ask
-    /// what it was made from.
-    async fn provision(&self) -> BTreeMap<&'static str, StageOutcome> {
-        let ended = stages::run(&self.plan, &self.context).await;
-        let failed = ended.get("cluster").is_some_and(|c| c.root("cluster").is_some());
-        let stands = |(cluster, _): &&(ClusterState, serde_json::Value)| self.context.state().cluster.as_ref() == Some(cluster);
-        if let Some((_, spec)) = self.stood.as_ref().filter(|_| failed).filter(stands)
-            && let Err(e) = self.context.record(|state| state.spec = spec.clone())
-        {
-            self.context.journal.write(Event::Warning { message: crate::error::one_line(&e) });
-        }
-        ended
-    }
-
     /// Provisions, or finds everything provisioned. The journal tells how it went.
     pub async fn up(&self) -> u8 {
         self.announce(true, false);
-        self.provision().await;
+        stages::run(&self.plan, &self.context).await;
         self.finish()
     }
 
     /// Provisions, then judges every outcome that is not blocked.
     pub async fn run(&self) -> u8 {
         self.announce(true, true);
-        let ended = self.provision().await;
+        let ended = stages::run(&self.plan, &self.context).await;
         match ended.get("cluster").and_then(|c| c.root("cluster")) {
             Some(root) => block_all(&self.outcomes, &ended, root, &self.context.journal),
             None => match Environment::open(Arc::clone(&self.context)).await {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{Api, ListParams};
 
@@ -14,6 +15,9 @@ use crate::journal::Event;
 use crate::spec::{Spec, to_document};
 use crate::wait::terminal::{Trouble, first_trouble};
 use crate::wait::{Limit, Progress, conditions};
+
+/// Where the parts of Kubernetes itself run.
+const SYSTEM: &str = "kube-system";
 
 pub(super) struct MakeCluster;
 
@@ -59,20 +63,27 @@ impl Action for Nodes {
             let started: BTreeMap<String, Timestamp> = machines.into_iter().filter_map(|m| Some((m.name, m.started?))).collect();
             // Cluster DNS is what everything that follows needs besides.
             let mut waiter = context.waiting.waiter();
-            let pods = waiter.watch(Api::<Pod>::all(client), &ListParams::default());
+            let pods = waiter.watch(Api::<Pod>::all(client.clone()), &ListParams::default());
+            let deployments = waiter.watch(Api::<Deployment>::namespaced(client.clone(), SYSTEM), &ListParams::default());
+            let sets = waiter.watch(Api::<DaemonSet>::namespaced(client, SYSTEM), &ListParams::default());
             let system = || {
                 let mut items = pods.items();
                 if let Some(stale) = items.iter().find_map(|p| conditions::stale(p, &started)) {
                     pending = true;
                     return Progress::NotYet(stale);
                 }
-                items.retain(|p| p.metadata.namespace.as_deref() == Some("kube-system") && !conditions::pod_ended(p));
+                // Pods that are not there yet are missed by their controllers only.
+                let lacks = deployments.items().iter().find_map(|d| conditions::deployment_lacks(d));
+                let lacks = lacks.or_else(|| sets.items().iter().find_map(|s| conditions::daemon_set_lacks(s)));
+                items.retain(|p| p.metadata.namespace.as_deref() == Some(SYSTEM) && !conditions::pod_ended(p));
                 let unready: Vec<String> = items.iter().filter(|p| !conditions::pod_ready(p)).map(|p| conditions::pod_line(p)).collect();
                 pending |= !unready.is_empty();
-                if unready.is_empty() && !items.is_empty() {
+                pending |= lacks.is_some();
+                if unready.is_empty() && !items.is_empty() && lacks.is_none() {
                     return Progress::Ready(());
                 }
-                first_trouble(&items).map_or_else(|| Progress::NotYet(unready.join("; ")), Trouble::progress)
+                let status = || if unready.is_empty() { lacks.clone().unwrap_or_default() } else { unready.join("; ") };
+                first_trouble(&items).map_or_else(|| Progress::NotYet(status()), Trouble::progress)
             };
             waiter.until("every kube-system pod is Ready", Limit::SystemReady, system).await?;
             Ok(if pending { Done::Provisioned } else { Done::Already })
