@@ -348,6 +348,22 @@ impl Harness {
     }
 }
 
+/// Removes what a run left that was killed before it wrote its state: it had made nothing outside the directory. Says whether there was
+/// anything, and leaves alone what somebody is at work on or what is not ours.
+///
+/// # Errors
+/// When the disk refuses.
+pub async fn sweep(session: &Session) -> Result<bool, HarnessError> {
+    let left = std::fs::read_dir(session.dir()).is_ok_and(|mut entries| entries.next().is_some());
+    if !left || session.check_ours().is_err() {
+        return Ok(false);
+    }
+    let waiting = Waiting::new(Arc::new(RealClock::default()), Limits::default());
+    let _lock = SessionLock::take(session.dir(), &waiting).await.map_err(SessionError::Lock)?;
+    // Whoever held the lock may have begun a session, which is removed with all that it made or not at all.
+    Ok(session.load()?.is_none() && session.remove()?)
+}
+
 /// A dead owner's `kind` or `istioctl` may still be at work; it is ended before anything else is done. Its journal names it by pid and start time.
 async fn end_children(context: &Context, owner: &Owner, run: Option<&str>) {
     let alive = owner.start_ticks.is_some_and(|ticks| is_alive(owner.pid, ticks));

@@ -82,6 +82,15 @@ pub(super) async fn down(global: &Global) -> Result<u8, Failure> {
     let texts = text::current();
     let session = select::session(global)?;
     let Some(state) = session.load()? else {
+        if crate::harness::sweep(&session).await? {
+            let dir = session.dir().display().to_string();
+            if global.format == Format::Json {
+                print_json(&serde_json::json!({"removed": [dir], "remains": []}))?;
+            } else {
+                print(&texts.with("cli-removed", &[("what", &dir)]))?;
+            }
+            return Ok(0);
+        }
         tell(&texts.with("cli-nothing-to-remove", &[("dir", &session.dir().display().to_string())]));
         return Ok(0);
     };

@@ -25,6 +25,24 @@ fn there_is_nothing_to_remove() {
 }
 
 #[test]
+fn what_a_run_left_that_was_killed_at_its_very_beginning_is_removed() {
+    let machine = Machine::new();
+    std::fs::create_dir_all(machine.state().join("runs")).expect("a directory can be made");
+    for name in ["lock", ".unfinished-1"] {
+        std::fs::write(machine.state().join(name), "").expect("a file can be written");
+    }
+    let said = machine.run(&["down"]).code(0);
+    assert!(said.stdout.contains("removed: "), "{}", said.stdout);
+    assert!(!machine.state().exists());
+    // An empty directory, or one with something else in it, is somebody else's.
+    std::fs::create_dir(machine.state()).expect("a directory can be made");
+    machine.run(&["down"]).code(0).complains(&["nothing to remove"]);
+    std::fs::write(machine.state().join("main.rs"), "").expect("a file can be written");
+    machine.run(&["down"]).code(0).complains(&["nothing to remove"]);
+    assert!(machine.state().join("main.rs").exists());
+}
+
+#[test]
 fn there_is_nothing_to_show() {
     let machine = Machine::new();
     let said = machine.run(&["status"]).code(0).without_progress();
