@@ -279,14 +279,7 @@ async fn ten_minutes_of_running_pods_take_no_ten_minutes_and_a_crash_in_it_is_se
     };
     let mut waiter = waiting.waiter();
     let seen = waiter.watch(pods(), &ListParams::default());
-    // The static pods may be Ready before a controller has made any other.
-    let nodes = spec().cluster.workers as usize + 1;
-    let complete = |pods: &[std::sync::Arc<Pod>]| {
-        let of = |name: &str| pods.iter().filter(|p| p.metadata.name.as_ref().is_some_and(|n| n.starts_with(name))).count();
-        let all = [("coredns-", 2), ("kindnet-", nodes), ("kube-proxy-", nodes)].iter().all(|(name, count)| of(name) == *count);
-        if all { running(pods) } else { Progress::NotYet("pods are still to be made".to_owned()) }
-    };
-    waiter.until("kube-system runs", Limit::SystemReady, || complete(&seen.items())).await.unwrap();
+    waiter.until("kube-system runs", Limit::SystemReady, || running(&seen.items())).await.unwrap();
 
     let start = Instant::now();
     let mut waiter = waiting.waiter();
