@@ -26,21 +26,42 @@ const EVENTS: &[&str] = &[
     "type",
 ];
 
-/// The selectable fields of an object; absent ones are empty.
+/// What the newer group calls the same, without what only the old one has.
+const NEW_EVENTS: &[&str] = &[
+    "regarding.kind",
+    "regarding.namespace",
+    "regarding.name",
+    "regarding.uid",
+    "regarding.apiVersion",
+    "regarding.resourceVersion",
+    "regarding.fieldPath",
+    "reason",
+    "reportingController",
+    "type",
+];
+
+/// The fields that selectors can ask for besides name and namespace; none for kinds without a list of their own.
 #[must_use]
-pub fn fields(resource: &str, value: &Value) -> Vec<(&'static str, String)> {
-    let names: &'static [&'static str] = match resource {
+pub fn field_names(resource: &str) -> &'static [&'static str] {
+    match resource {
         "pods" => PODS,
         "events" => EVENTS,
+        "events.events.k8s.io" => NEW_EVENTS,
         "namespaces" => &["status.phase"],
         "nodes" => &["spec.unschedulable"],
         "secrets" => &["type"],
+        "services" => &["spec.clusterIP", "spec.type"],
         "jobs.batch" => &["status.successful"],
         "replicasets.apps" | "replicationcontrollers" => &["status.replicas"],
         "certificatesigningrequests.certificates.k8s.io" => &["spec.signerName"],
         _ => &[],
-    };
-    names.iter().map(|name| (*name, read(value, name))).collect()
+    }
+}
+
+/// The selectable fields of an object; absent ones are empty.
+#[must_use]
+pub fn fields(resource: &str, value: &Value) -> Vec<(&'static str, String)> {
+    field_names(resource).iter().map(|name| (*name, read(value, name))).collect()
 }
 
 fn read(value: &Value, name: &str) -> String {

@@ -34,7 +34,7 @@ mod workloads;
 use serde_json::Value;
 
 pub use admit::{admit_create, admit_update};
-pub use fields::fields;
+pub use fields::{field_names, fields};
 pub use meta::validate_meta;
 pub use names::validate_name;
 pub use quantity::{canonical as canonical_quantity, quantity};

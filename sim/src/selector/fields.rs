@@ -141,39 +141,18 @@ fn unescape(value: &str) -> Result<String, String> {
     Ok(out)
 }
 
-const REGARDING: &[&str] = &["kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"];
-
 // The fields besides `metadata.name` and, where namespaced, `metadata.namespace`. `None` for kinds without a list of their own.
-fn labels(resource: &Resource) -> Option<Vec<String>> {
-    let owned = |labels: &[&str]| Some(labels.iter().map(|&l| l.to_owned()).collect());
-    let under = |field: &str, more: &[&str]| {
-        let paths = REGARDING.iter().map(|f| format!("{field}.{f}"));
-        Some(paths.chain(more.iter().map(|&l| l.to_owned())).collect())
-    };
-    match resource.id().as_str() {
-        "pods" => owned(&[
-            "spec.nodeName",
-            "spec.restartPolicy",
-            "spec.schedulerName",
-            "spec.serviceAccountName",
-            "spec.hostNetwork",
-            "status.phase",
-            "status.podIP",
-            "status.podIPs",
-            "status.nominatedNodeName",
-        ]),
-        "nodes" => owned(&["spec.unschedulable"]),
-        "namespaces" => owned(&["status.phase"]),
-        "secrets" => owned(&["type"]),
-        "services" => owned(&["spec.clusterIP", "spec.type"]),
-        "replicationcontrollers" | "replicasets.apps" => owned(&["status.replicas"]),
-        "jobs.batch" => owned(&["status.successful"]),
-        "certificatesigningrequests.certificates.k8s.io" => owned(&["spec.signerName"]),
-        "events" => under("involvedObject", &["reason", "reportingComponent", "source", "type"]),
-        "events.events.k8s.io" => under("regarding", &["reason", "reportingController", "type"]),
-        _ if resource.custom => Some(Vec::new()),
-        _ => None,
+fn labels(resource: &Resource) -> Option<Vec<&'static str>> {
+    if resource.custom {
+        return Some(Vec::new());
     }
+    let id = resource.id();
+    let mut names = crate::kinds::field_names(&id).to_vec();
+    if id == "pods" {
+        // It may be asked for, but no pod is listed under it.
+        names.push("status.podIPs");
+    }
+    (!names.is_empty()).then_some(names)
 }
 
 fn refusal(resource: &Resource, field: &str) -> Option<String> {
@@ -183,7 +162,7 @@ fn refusal(resource: &Resource, field: &str) -> Option<String> {
         return None;
     }
     match labels {
-        Some(labels) if labels.iter().any(|l| l == field) => None,
+        Some(labels) if labels.contains(&field) => None,
         Some(_) if resource.id() == "jobs.batch" => Some(format!("field label {} not supported for batchv1.Job", quoted(field))),
         Some(_) => Some(format!("field label not supported: {field}")),
         None => Some(format!("{} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"", quoted(field))),

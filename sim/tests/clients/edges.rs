@@ -214,3 +214,17 @@ async fn pages_do_not_name_a_revision_of_their_own() {
     let (code, _) = world.ask("GET", &format!("/api/v1/namespaces?limit=1&continue={next}"), &[], "").await;
     assert_eq!(code, 200);
 }
+
+#[tokio::test]
+async fn what_may_be_selected_by_is_selected_by() {
+    let world = World::new().await;
+    let count = async |query: &str| {
+        let (status, list) = world.ask("GET", &format!("/api/v1/services?fieldSelector={query}"), &[], "").await;
+        assert_eq!(status, 200, "{list}");
+        list["items"].as_array().unwrap().len()
+    };
+    assert_eq!(count("spec.type%3DClusterIP").await, 1);
+    assert_eq!(count("spec.type%3DNodePort").await, 0);
+    assert_eq!(count("spec.clusterIP%3D10.96.0.1").await, 1);
+    assert_eq!(count("spec.type!%3DNodePort,metadata.namespace%3Ddefault").await, 1);
+}
