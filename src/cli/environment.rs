@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{Failure, Format, Global, print, print_json, select};
 use crate::cluster::Installs;
 use crate::cluster::embedded::agent::Agent;
-use crate::cluster::kind_config::expected_nodes;
+use crate::cluster::kind_config::{expected_nodes, kube_context};
 use crate::outcomes::{DASHBOARD_NAMESPACE, request_token};
 use crate::session::{ClusterPhase, Phase, Session, State};
 use crate::stages::{StageError, bound_kubectl};
@@ -118,7 +118,7 @@ pub(super) async fn token(global: &Global) -> Result<u8, Failure> {
     let settings = select::settings_of(global, select::spec_of(global, &state)?, session, &state)?;
     let user = settings.spec.dashboard.admin_user.clone();
     if settings.provider.installs() == Installs::FromManifests {
-        let client = crate::cluster::client(&settings.session.kubeconfig(), &format!("kind-{}", settings.spec.cluster.name)).await;
+        let client = crate::cluster::client(&settings.session.kubeconfig(), &kube_context(&settings.spec.cluster.name)).await;
         let token = request_token(&client.map_err(StageError::from)?, &user).await.map_err(StageError::kube("make a token"))?;
         print(&token)?;
         return Ok(0);

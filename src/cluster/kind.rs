@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use tokio::sync::OnceCell;
 
-use super::kind_config::{expected_nodes, kind_config};
+use super::kind_config::{expected_nodes, kind_config, kube_context};
 use super::{Capabilities, Capability, Cluster, Made, NodeAccess, NodeError, NodeMachine, Provider, Teardown};
 use crate::engine::{Endpoint, Engine, EngineError, ExecOutput, NodeContainer};
 use crate::journal::{Event, Fidelity};
@@ -270,7 +270,7 @@ impl Kind {
     }
 
     async fn wait_for_api(&self, context: &Context) -> Result<(), StageError> {
-        let client = super::client(&context.session.kubeconfig(), &kube_context(context)).await?;
+        let client = super::client(&context.session.kubeconfig(), &kube_context(&context.spec.cluster.name)).await?;
         let attempt = || {
             let client = client.clone();
             async move {
@@ -304,9 +304,9 @@ impl Kind {
         capabilities.give(Capability::PORT_FORWARD);
         Ok(Cluster {
             name: context.spec.cluster.name.clone(),
-            client: super::client(&context.session.kubeconfig(), &kube_context(context)).await?,
+            client: super::client(&context.session.kubeconfig(), &kube_context(&context.spec.cluster.name)).await?,
             kubeconfig: context.session.kubeconfig(),
-            context: kube_context(context),
+            context: kube_context(&context.spec.cluster.name),
             capabilities,
             fidelity: Fidelity::Real,
             passage: None,
@@ -347,10 +347,6 @@ impl Kind {
         }
         Ok(done)
     }
-}
-
-fn kube_context(context: &Context) -> String {
-    format!("kind-{}", context.spec.cluster.name)
 }
 
 fn refuse_foreign(context: &Context, container: String) -> StageError {

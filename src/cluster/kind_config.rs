@@ -31,12 +31,23 @@ pub fn kind_config(spec: &Spec, certs_dir: &Path) -> String {
             "  - role: {role}\n    image: {image}\n    extraMounts:\n      - hostPath: {host}\n        containerPath: {inside}\n"
         );
     }
-    let _ = write!(
-        out,
-        "containerdConfigPatches:\n  - |-\n    [plugins.\"io.containerd.grpc.v1.cri\".registry]\n      config_path = {}\n",
-        toml_string(&cluster.config_path)
-    );
+    out.push_str("containerdConfigPatches:\n  - |-\n");
+    for line in containerd_patch(spec).lines() {
+        let _ = writeln!(out, "    {line}");
+    }
     out
+}
+
+/// What is merged into containerd's configuration on every node, so that it reads `certs.d` (guide 2.1.1).
+#[must_use]
+pub fn containerd_patch(spec: &Spec) -> String {
+    format!("[plugins.\"io.containerd.grpc.v1.cri\".registry]\n  config_path = {}\n", toml_string(&spec.cluster.config_path))
+}
+
+/// The context that kind writes into a kubeconfig for a cluster.
+#[must_use]
+pub fn kube_context(cluster_name: &str) -> String {
+    format!("kind-{cluster_name}")
 }
 
 /// The names that kind gives to the nodes of the spec, with their roles.

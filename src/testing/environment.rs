@@ -13,7 +13,7 @@ use super::guide::{CONTROL_PLANE, WORKER, objects};
 use super::nodes::FakeNodes;
 use super::provider::FakeProvider;
 use super::tokens::{serve_dashboard, serve_reviews, signing_key, token};
-use crate::cluster::kind_config::{CANARY_REGISTRY, CANARY_SERVER, certs_files, expected_nodes, proxy_environment};
+use crate::cluster::kind_config::{CANARY_REGISTRY, CANARY_SERVER, certs_files, expected_nodes, kube_context, proxy_environment};
 use crate::cluster::{Capabilities, Capability, Cluster, NodeMachine};
 use crate::journal::{CommandRecord, Fidelity, Journal, Transcript};
 use crate::outcomes::{Environment, ISTIO_INSTALL, ISTIO_VERSION_BEFORE};
@@ -211,7 +211,7 @@ impl World {
             name: self.spec.cluster.name.clone(),
             client: self.api.client(),
             kubeconfig: self.kubeconfig(),
-            context: format!("kind-{}", self.spec.cluster.name),
+            context: kube_context(&self.spec.cluster.name),
             capabilities: self.capabilities.clone(),
             fidelity: Fidelity::Simulated,
             nodes: Arc::new(self.nodes.clone()),

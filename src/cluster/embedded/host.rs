@@ -13,7 +13,7 @@ use sim::oci::{Config, Images, Registry};
 use super::images::{Image, preloaded, registry_images};
 use super::programs::workloads;
 use super::system::{ApiServer, kube_system, static_pods};
-use crate::cluster::kind_config::expected_nodes;
+use crate::cluster::kind_config::{containerd_patch, expected_nodes};
 use crate::spec::{Spec, Version, catalog};
 use crate::stages::StageError;
 
@@ -115,8 +115,7 @@ pub(super) fn containerd(spec: &Spec) -> ContainerdVersion {
 }
 
 fn machines(spec: &Spec, certs: &Path) -> Vec<MachineSettings> {
-    let patch =
-        format!("[plugins.\"io.containerd.grpc.v1.cri\".registry]\n  config_path = {}\n", Value::from(spec.cluster.config_path.as_str()));
+    let patch = containerd_patch(spec);
     // The first address is the bridge's.
     let machine = |(i, (name, role)): (usize, (String, &'static str))| {
         let address = format!("172.18.0.{}", i + 2);

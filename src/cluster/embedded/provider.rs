@@ -10,7 +10,7 @@ use super::agent::{Agent, IDLE, IDLE_VARIABLE};
 use super::host::{Hosted, host};
 use super::manifests::manifest;
 use super::nodes::SimNodes;
-use crate::cluster::kind_config::expected_nodes;
+use crate::cluster::kind_config::{expected_nodes, kube_context};
 use crate::cluster::{Capabilities, Capability, Cluster, Installs, Made, NodeMachine, Part, Provider, Teardown};
 use crate::journal::{Event, Fidelity};
 use crate::session::{ClusterPhase, ClusterState, Session, SessionError, State};
@@ -27,7 +27,7 @@ pub struct Embedded(Host);
 #[derive(Debug)]
 enum Host {
     /// A process of its own, started from this program.
-    Agent(Option<PathBuf>),
+    Agent,
     /// This process.
     Here(Box<Mutex<Option<(serde_json::Value, Hosted)>>>),
 }
@@ -36,13 +36,7 @@ impl Embedded {
     /// Hosted by the session's agent, so that the cluster outlives the command. The agent is started from the running program.
     #[must_use]
     pub fn in_agent() -> Self {
-        Self(Host::Agent(None))
-    }
-
-    /// The same, with the agent started from another `meshproof`.
-    #[must_use]
-    pub fn in_agent_of(program: PathBuf) -> Self {
-        Self(Host::Agent(Some(program)))
+        Self(Host::Agent)
     }
 
     /// Hosted by this process, and gone with this value: for tests. The cluster's tasks run on the runtime that provisions it.
@@ -83,10 +77,10 @@ impl Embedded {
             state.transcripts.clear();
         })?;
         match &self.0 {
-            Host::Agent(program) => {
+            Host::Agent => {
                 // One that a killed command had started may just be coming up.
                 self.end(&context.session).await?;
-                start_agent(context, program.clone()).await?;
+                start_agent(context).await?;
             }
             Host::Here(hosted) => {
                 let mut hosted = hosted.lock().await;
@@ -107,7 +101,7 @@ impl Embedded {
     /// Whether the cluster that this configuration makes is there.
     async fn stands(&self, session: &Session, config: &serde_json::Value) -> bool {
         match &self.0 {
-            Host::Agent(_) => Agent::of(session).is_some_and(|a| a.alive() && a.config == *config),
+            Host::Agent => Agent::of(session).is_some_and(|a| a.alive() && a.config == *config),
             Host::Here(hosted) => hosted.lock().await.as_ref().is_some_and(|(of, _)| of == config),
         }
     }
@@ -115,7 +109,7 @@ impl Embedded {
     /// Whether any cluster is there.
     async fn alive(&self, session: &Session) -> bool {
         match &self.0 {
-            Host::Agent(_) => Agent::of(session).is_some_and(|a| a.alive()),
+            Host::Agent => Agent::of(session).is_some_and(|a| a.alive()),
             Host::Here(hosted) => hosted.lock().await.is_some(),
         }
     }
@@ -136,7 +130,7 @@ impl Embedded {
     /// Ends whatever hosts the cluster; says whether there was anything.
     async fn end(&self, session: &Session) -> Result<bool, StageError> {
         match &self.0 {
-            Host::Agent(_) => {
+            Host::Agent => {
                 let Some(process) = Agent::process(session) else { return Ok(false) };
                 let Some(ticks) = process.start_ticks else { return Ok(false) };
                 Ok(end_if_same(process.pid, ticks).await != Ended::Gone)
@@ -147,11 +141,7 @@ impl Embedded {
 }
 
 async fn client(session: &Session, spec: &Spec) -> Result<kube::Client, StageError> {
-    Ok(crate::cluster::client(&session.kubeconfig(), &kube_context(spec)).await?)
-}
-
-fn kube_context(spec: &Spec) -> String {
-    format!("kind-{}", spec.cluster.name)
+    Ok(crate::cluster::client(&session.kubeconfig(), &kube_context(&spec.cluster.name)).await?)
 }
 
 /// How long the agent may be idle: what the variable says, or the usual.
@@ -161,13 +151,10 @@ pub fn idle(var: impl Fn(&str) -> Option<String>) -> Duration {
 }
 
 /// Starts the agent and waits until its cluster answers.
-async fn start_agent(context: &Context, program: Option<PathBuf>) -> Result<(), StageError> {
+async fn start_agent(context: &Context) -> Result<(), StageError> {
     let session = &context.session;
     let log = Agent::log(session);
-    let program = match program {
-        Some(program) => program,
-        None => std::env::current_exe().map_err(|source| SessionError::Read { path: PathBuf::from("/proc/self/exe"), source })?,
-    };
+    let program = std::env::current_exe().map_err(|source| SessionError::Read { path: PathBuf::from("/proc/self/exe"), source })?;
     let failed = |source| SessionError::Write { path: log.clone(), source };
     let args = ["agent".as_ref(), "--state-dir".as_ref(), session.dir().as_os_str()];
     let mut process = crate::tools::detach(&program, &args, &[IDLE_VARIABLE], &log).map_err(failed)?;
@@ -225,7 +212,7 @@ impl Provider for Embedded {
             if !self.alive(session).await {
                 return Ok(Vec::new());
             }
-            let client = crate::cluster::client(&session.kubeconfig(), &format!("kind-{}", cluster.name)).await?;
+            let client = crate::cluster::client(&session.kubeconfig(), &kube_context(&cluster.name)).await?;
             match SimNodes(client).list().await {
                 // It ended between the two looks.
                 Err(_) if !self.alive(session).await => Ok(Vec::new()),
@@ -260,7 +247,7 @@ impl Provider for Embedded {
             Ok(Cluster {
                 client: client.clone(),
                 kubeconfig: context.session.kubeconfig(),
-                context: kube_context(&context.spec),
+                context: kube_context(&context.spec.cluster.name),
                 capabilities,
                 fidelity: Fidelity::Simulated,
                 passage: Some(std::sync::Arc::new(SimNodes(client.clone()))),
