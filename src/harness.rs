@@ -11,7 +11,7 @@ use crate::outcomes::{Environment, Outcome, block_all, judge_all, stand_ins};
 use crate::report::{Summary, exit_code};
 use crate::session::{Owner, Phase, Session, SessionError, SessionLock, State, run_id};
 use crate::spec::{Advisory, Request, Spec, SpecError, advisories, load, to_document};
-use crate::stages::{self, Context, Plan, StageError, StageOutcome};
+use crate::stages::{self, Context, Manner, Plan, StageError, StageOutcome};
 use crate::text;
 use crate::tools::{Tools, end_if_same, is_alive};
 use crate::wait::{Limits, RealClock, Waiting};
@@ -224,17 +224,22 @@ impl Harness {
         }
     }
 
+    /// Nothing is made in a cluster that is somebody else's.
+    fn manner(&self) -> Manner {
+        if self.context.provider.installs() == Installs::Nothing { Manner::Look } else { Manner::Make }
+    }
+
     /// Provisions, or finds everything provisioned. The journal tells how it went.
     pub async fn up(&self) -> u8 {
         self.announce(true, false);
-        stages::run(&self.plan, &self.context).await;
+        stages::run(&self.plan, &self.context, self.manner()).await;
         self.finish()
     }
 
     /// Provisions, then judges every outcome that is not blocked.
     pub async fn run(&self) -> u8 {
         self.announce(true, true);
-        let ended = stages::run(&self.plan, &self.context).await;
+        let ended = stages::run(&self.plan, &self.context, self.manner()).await;
         match ended.get("cluster").and_then(|c| c.root("cluster")) {
             Some(root) => block_all(&self.outcomes, &ended, root, &self.context.journal),
             None => match Environment::open(Arc::clone(&self.context)).await {

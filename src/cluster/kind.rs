@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use serde_json::json;
 use tokio::sync::OnceCell;
 
 use super::kind_config::{expected_nodes, kind_config, kube_context};
@@ -14,7 +15,7 @@ use crate::engine::{Endpoint, Engine, EngineError, ExecOutput, NodeContainer};
 use crate::journal::{Event, Fidelity};
 use crate::session::{ClusterPhase, ClusterState, Session, SessionError, State};
 use crate::spec::Spec;
-use crate::stages::{Context, PlanStep, StageError};
+use crate::stages::{Context, Found as Looked, PlanStep, StageError};
 use crate::tools::{Command, Stream, copy_docker_config, docker_config_dir};
 use crate::wait::{Limit, Progress};
 
@@ -98,6 +99,38 @@ impl Kind {
     async fn command(&self, context: &Context) -> Result<Command, StageError> {
         let command = context.tools.kind().await?.command().env("DOCKER_HOST", &self.endpoint.url);
         Ok(command.docker_config(&context.session.docker_config()))
+    }
+
+    /// Whether every node runs and the API server answers, without waiting for anything.
+    async fn look(&self, context: &Context) -> Result<Looked, StageError> {
+        let name = &context.spec.cluster.name;
+        let nodes = match self.find(context).await? {
+            Found::Nothing => return Ok(Looked::Missing(format!("there is no cluster {name}"))),
+            Found::Foreign { container, .. } => return Err(refuse_foreign(context, container)),
+            Found::Ours(nodes) => nodes,
+        };
+        let recorded = context.state().cluster.filter(|c| c.phase == ClusterPhase::Made);
+        let Some(recorded) = recorded else { return Ok(Looked::Missing(format!("the cluster {name} was never made whole"))) };
+        if recorded.config != kind_config(&context.spec, &context.session.certs_dir()) {
+            return Ok(Looked::Missing(format!("the cluster {name} was made from another configuration")));
+        }
+        for (node, _) in expected_nodes(&context.spec) {
+            match nodes.iter().find(|n| n.name == node) {
+                None => return Ok(Looked::Missing(format!("the container of node {node} is gone"))),
+                Some(n) if n.state != "running" => return Ok(Looked::Missing(format!("the container of node {node} is {}", n.state))),
+                Some(_) => {}
+            }
+        }
+        if !context.session.kubeconfig().exists() {
+            return Ok(Looked::Missing("the private kubeconfig is gone".to_owned()));
+        }
+        let client = super::client(&context.session.kubeconfig(), &kube_context(name)).await?;
+        let asked = context.waiting.within("the API server answers", Limit::EngineAnswer, client.apiserver_version()).await;
+        Ok(match asked {
+            Ok(Ok(_)) => Looked::True,
+            Ok(Err(e)) => Looked::Missing(format!("the API server does not answer: {}", crate::error::one_line(&e))),
+            Err(e) => Looked::Missing(e.to_string()),
+        })
     }
 
     async fn provision(&self, context: &Context) -> Result<Made, StageError> {
@@ -410,6 +443,14 @@ impl Provider for Kind {
             }
             Ok(())
         })
+    }
+
+    fn look<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Looked, StageError>> {
+        Box::pin(self.look(context))
+    }
+
+    fn heeds(&self, spec: &Spec) -> serde_json::Value {
+        json!({"cluster": spec.cluster})
     }
 
     fn provision<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Made, StageError>> {

@@ -1,12 +1,13 @@
 //! Where a cluster comes from.
 
 use futures::future::BoxFuture;
+use serde_json::Value;
 
 use super::{Cluster, NodeMachine};
 use crate::journal::Fidelity;
 use crate::session::{Session, State};
 use crate::spec::Spec;
-use crate::stages::{Context, PlanStep, StageError};
+use crate::stages::{Context, Found, PlanStep, StageError};
 
 /// How the cluster stage found its cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub enum Installs {
     AsDocumented,
     /// From manifests that the source itself has, through the API. kubectl and istioctl are used where they are, and never downloaded.
     FromManifests,
+    /// Not at all: the cluster is somebody else's. What the stages would make is only looked for.
+    Nothing,
 }
 
 /// A source of clusters. `kind` is one; each makes the same small [`Cluster`].
@@ -70,6 +73,10 @@ pub trait Provider: Send + Sync {
     fn machines<'a>(&'a self, session: &'a Session, state: &'a State) -> BoxFuture<'a, Result<Vec<NodeMachine>, StageError>>;
     /// Refuses what cannot work before anything is changed.
     fn preflight<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<(), StageError>>;
+    /// Looks whether the cluster of the spec is there and whole. Changes nothing and waits for nothing.
+    fn look<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Found, StageError>>;
+    /// The part of the spec that the cluster is made from and that cannot be changed in one that stands.
+    fn heeds(&self, spec: &Spec) -> Value;
     /// Makes the cluster of the spec, or finds it whole, or repairs it.
     fn provision<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Made, StageError>>;
     /// Opens the cluster that is there without changing anything.

@@ -133,6 +133,9 @@ pub struct State {
     /// Where the kept manifests came from, by name.
     #[serde(default)]
     pub manifests: BTreeMap<String, String>,
+    /// What the stages that are done were made from, by stage.
+    #[serde(default)]
+    pub stages: BTreeMap<String, serde_json::Value>,
     /// What stages recorded while they provisioned, by name.
     #[serde(default)]
     pub transcripts: BTreeMap<String, Transcript>,
@@ -317,6 +320,7 @@ impl Session {
             network: false,
             last_run: None,
             manifests: BTreeMap::new(),
+            stages: BTreeMap::new(),
             transcripts: BTreeMap::new(),
         }
     }

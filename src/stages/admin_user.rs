@@ -6,8 +6,9 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleRef, Subject};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, PostParams};
+use serde_json::{Value, json};
 
-use super::{Action, Done, PlanStep, StageContext, StageError};
+use super::{Action, Done, Found, PlanStep, StageContext, StageError};
 use crate::cluster::{Installs, Provider};
 use crate::outcomes::DASHBOARD_NAMESPACE as NAMESPACE;
 use crate::spec::Spec;
@@ -16,16 +17,30 @@ use crate::wait::Limit;
 pub(super) struct AdminUser;
 
 impl Action for AdminUser {
-    fn provision<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>> {
+    fn look<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Found, StageError>> {
+        Box::pin(async move {
+            let client = context.client().await?;
+            let user = &context.spec.dashboard.admin_user;
+            let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), NAMESPACE);
+            if accounts.get_opt(user).await.map_err(StageError::kube(format!("read ServiceAccount {user}")))?.is_none() {
+                return Ok(Found::Missing(format!("ServiceAccount {user} does not exist in {NAMESPACE}")));
+            }
+            let bindings: Api<ClusterRoleBinding> = Api::all(client);
+            let present = bindings.get_opt(user).await.map_err(StageError::kube(format!("read ClusterRoleBinding {user}")))?;
+            let bound = present.is_some_and(|present| binds(&present, user));
+            let unbound = || Found::Missing(format!("ClusterRoleBinding {user} does not bind it to cluster-admin"));
+            Ok(if bound { Found::True } else { unbound() })
+        })
+    }
+
+    fn make<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>> {
         Box::pin(async move {
             let client = context.client().await?;
             let user = &context.spec.dashboard.admin_user;
             let [account, binding] = commands(&context.spec);
-            let mut done = Done::Already;
             let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), NAMESPACE);
             if accounts.get_opt(user).await.map_err(StageError::kube(format!("read ServiceAccount {user}")))?.is_none() {
                 create_account(context, &accounts, &account).await?;
-                done = Done::Provisioned;
             }
             let bindings: Api<ClusterRoleBinding> = Api::all(client);
             let read = StageError::kube(format!("read ClusterRoleBinding {user}"));
@@ -38,11 +53,14 @@ impl Action for AdminUser {
                         bindings.delete(user, &DeleteParams::default()).await.map_err(delete)?;
                     }
                     create_binding(context, &bindings, &binding).await?;
-                    done = Done::Provisioned;
                 }
             }
-            Ok(done)
+            Ok(Done::Provisioned)
         })
+    }
+
+    fn heeds(&self, spec: &Spec, _provider: &dyn Provider) -> Value {
+        json!({"dashboard": {"adminUser": spec.dashboard.admin_user}})
     }
 
     fn plan(&self, spec: &Spec, provider: &dyn Provider) -> Vec<PlanStep> {

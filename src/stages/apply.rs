@@ -9,6 +9,7 @@ use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch
 use kube::core::GroupVersionKind;
 use kube::discovery::{Scope, pinned_kind};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::{PlanStep, StageContext, StageError};
 use crate::cluster::{Installs, Part, Provider};
@@ -28,7 +29,7 @@ pub(super) async fn fetch(context: &StageContext, name: &str, source: &str) -> R
         return Ok(text);
     }
     let text = fetch_text(source, &context.spec.downloads, MAX_TEXT_BYTES).await?;
-    context.session.write(&format!("manifests/{name}"), &text)?;
+    keep(context, name, &text)?;
     context.record(|state| {
         state.manifests.insert(name.to_owned(), source.to_owned());
     })?;
@@ -37,12 +38,19 @@ pub(super) async fn fetch(context: &StageContext, name: &str, source: &str) -> R
 
 /// The manifest of a part: the documented one from `source`, or that of the cluster's source. Both are kept under `name`, as applied.
 pub(super) async fn manifest(context: &StageContext, part: Part, name: &str, source: &str) -> Result<String, StageError> {
-    if context.provider.installs() == Installs::AsDocumented {
+    if context.provider.installs() != Installs::FromManifests {
         return fetch(context, name, source).await;
     }
     let text = context.provider.manifest(part, &context.spec)?;
-    context.session.write(&format!("manifests/{name}"), &text)?;
+    keep(context, name, &text)?;
     Ok(text)
+}
+
+fn keep(context: &StageContext, name: &str, text: &str) -> Result<(), StageError> {
+    if std::fs::read_to_string(context.session.manifest(name)).ok().as_deref() != Some(text) {
+        context.session.write(&format!("manifests/{name}"), text)?;
+    }
+    Ok(())
 }
 
 /// What a plan says about a part: the guide's own command, or the manifest that is applied instead.
@@ -74,6 +82,11 @@ impl<'a> Named<'a> {
         let (api_version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
         Self { api_version, kind, namespace: text(&meta["namespace"]), name: text(&meta["name"]) }
     }
+
+    fn lacks(&self) -> String {
+        let Self { kind, namespace, name, .. } = self;
+        if namespace.is_empty() { format!("{kind} {name} does not exist") } else { format!("{kind} {name} does not exist in {namespace}") }
+    }
 }
 
 /// The resources behind kinds, each looked up once.
@@ -97,20 +110,35 @@ impl Resources {
     }
 }
 
-/// Whether every one of the things exists. A kind that the API server does not know exists in no thing.
-pub(super) async fn exist(context: &StageContext, things: &[Named<'_>]) -> Result<bool, StageError> {
+/// The first of the things that does not exist, in words. A kind that the API server does not know exists in no thing.
+pub(super) async fn lacking(context: &StageContext, things: &[Named<'_>]) -> Result<Option<String>, StageError> {
     let client = context.client().await?;
     let mut resources = Resources::default();
+    let mut apis = Vec::new();
     for thing in things {
-        let found = async { resources.api(&client, thing).await?.get_metadata_opt(thing.name).await }.await;
-        match found {
-            Ok(Some(_)) => {}
-            Ok(None) | Err(kube::Error::Discovery(_)) => return Ok(false),
-            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(false),
+        match resources.api(&client, thing).await {
+            Ok(api) => apis.push((thing, api)),
+            Err(kube::Error::Discovery(_)) => return Ok(Some(thing.lacks())),
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Some(thing.lacks())),
             Err(e) => return Err(StageError::kube(format!("look for {} {}", thing.kind, thing.name))(e)),
         }
     }
-    Ok(true)
+    let found = apis.iter().map(|(thing, api)| async move {
+        let found = api.get_metadata_opt(thing.name).await;
+        let found = found.map_err(StageError::kube(format!("look for {} {}", thing.kind, thing.name)))?;
+        Ok::<_, StageError>(found.is_none().then(|| thing.lacks()))
+    });
+    Ok(try_join_all(found).await?.into_iter().flatten().next())
+}
+
+/// What a stage heeds of a manifest: its place, and the content of a file, which may change in its place.
+pub(super) fn heeded_manifest(provider: &dyn Provider, source: &str) -> Value {
+    if provider.installs() != Installs::AsDocumented {
+        return Value::Null;
+    }
+    let content = (!source.contains("://")).then(|| std::fs::read(source).ok()).flatten();
+    let digest = content.map(|bytes| format!("sha256:{}", hex::encode(Sha256::digest(&bytes))));
+    serde_json::json!({"source": source, "digest": digest})
 }
 
 /// The objects of a manifest.

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use kube::Client;
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::StageError;
 use crate::cluster::{Cluster, Provider};
 use crate::journal::{CommandRecord, Event, Journal, Transcript};
 use crate::session::{Session, SessionError, State};
-use crate::spec::Spec;
+use crate::spec::{Spec, to_document};
 use crate::tools::{Command, Tool, Tools};
 use crate::wait::Waiting;
 
@@ -32,6 +33,8 @@ pub struct Context {
     /// Id of this run.
     pub run: String,
     state: Mutex<State>,
+    /// Whether this process has the session's lock, without which its state on the disk is somebody else's to write.
+    locked: bool,
     cluster: OnceCell<Cluster>,
 }
 
@@ -55,7 +58,14 @@ impl Context {
         provider: Arc<dyn Provider>,
         run: String,
     ) -> Self {
-        Self { spec, session, journal, tools, waiting, provider, run, state: Mutex::new(state), cluster: OnceCell::new() }
+        Self { spec, session, journal, tools, waiting, provider, run, state: Mutex::new(state), locked: true, cluster: OnceCell::new() }
+    }
+
+    /// The same for a process that only looks and has not taken the session's lock: what it records stays in its memory.
+    #[must_use]
+    pub fn unlocked(mut self) -> Self {
+        self.locked = false;
+        self
     }
 
     /// What is on the disk about the session, as last written by this process.
@@ -70,8 +80,32 @@ impl Context {
     /// When the disk refuses.
     pub fn record(&self, change: impl FnOnce(&mut State)) -> Result<(), SessionError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut state);
-        self.session.save(&state)
+        let mut changed = state.clone();
+        change(&mut changed);
+        // What is the same already costs no write.
+        if self.locked && changed != *state {
+            self.session.save(&changed)?;
+        }
+        *state = changed;
+        Ok(())
+    }
+
+    /// From here on the session is what this spec asks for. One that was refused leaves it as it was.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) fn record_spec(&self) -> Result<(), SessionError> {
+        self.record(|state| state.spec = to_document(&self.spec))
+    }
+
+    /// Writes down what a stage was made from, or that it is not known any more.
+    pub(crate) fn record_heeded(&self, stage: &str, heeded: Option<Value>) -> Result<(), SessionError> {
+        self.record(|state| {
+            match heeded {
+                Some(heeded) => state.stages.insert(stage.to_owned(), heeded),
+                None => state.stages.remove(stage),
+            };
+        })
     }
 
     /// Keeps what a command said while it installed something.

@@ -5,9 +5,10 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
+use serde_json::{Value, json};
 
-use super::apply::{Named, apply, exist, manifest, objects, plan, pods_ready, restart_stuck_pods};
-use super::{Action, Done, PlanStep, StageContext, StageError};
+use super::apply::{Named, apply, heeded_manifest, lacking, manifest, objects, plan, pods_ready, restart_stuck_pods};
+use super::{Action, Done, Found, PlanStep, StageContext, StageError};
 use crate::cluster::{Part, Provider};
 use crate::outcomes::DASHBOARD_NAMESPACE as NAMESPACE;
 use crate::spec::Spec;
@@ -18,7 +19,7 @@ const MANIFEST: &str = "dashboard.yaml";
 pub(super) struct Dashboard;
 
 impl Action for Dashboard {
-    fn provision<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>> {
+    fn look<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Found, StageError>> {
         Box::pin(async move {
             let source = &context.spec.dashboard.manifest;
             let text = manifest(context, Part::Dashboard, MANIFEST, source).await?;
@@ -27,14 +28,25 @@ impl Action for Dashboard {
             let api: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
             let present =
                 api.list(&ListParams::default()).await.map_err(StageError::kube(format!("list the Deployments of {NAMESPACE}")))?;
+            if let Some(wanted) = wanted.iter().find(|w| !present.iter().any(|p| is_true(w, p))) {
+                return Ok(Found::Missing(format!("Deployment {} is not there, not available, or of another version", wanted.name_any())));
+            }
+            if !pods_ready(&client, NAMESPACE).await? {
+                return Ok(Found::Missing(format!("a pod of {NAMESPACE} is not Ready")));
+            }
             let all = objects(source, &text)?;
             let things: Vec<Named<'_>> = all.iter().map(Named::of).collect();
-            let whole = wanted.iter().all(|w| present.iter().any(|p| is_true(w, p)))
-                && pods_ready(&client, NAMESPACE).await?
-                && exist(context, &things).await?;
-            if whole {
-                return Ok(Done::Already);
-            }
+            Ok(lacking(context, &things).await?.map_or(Found::True, Found::Missing))
+        })
+    }
+
+    fn make<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>> {
+        Box::pin(async move {
+            let source = &context.spec.dashboard.manifest;
+            let text = manifest(context, Part::Dashboard, MANIFEST, source).await?;
+            let wanted = deployments(source, &text)?;
+            let client = context.client().await?;
+            let api: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
             apply(context, MANIFEST, &[], &text).await?;
             restart_stuck_pods(context, NAMESPACE).await?;
             let mut waiter = context.waiting.waiter();
@@ -51,6 +63,11 @@ impl Action for Dashboard {
     fn plan(&self, spec: &Spec, provider: &dyn Provider) -> Vec<PlanStep> {
         let documented = vec![PlanStep::command(["kubectl", "apply", "-f", &spec.dashboard.manifest])];
         plan(Part::Dashboard, MANIFEST, documented, spec, provider)
+    }
+
+    fn heeds(&self, spec: &Spec, provider: &dyn Provider) -> Value {
+        let spec = &spec.dashboard;
+        json!({"dashboard": {"version": spec.version, "manifest": heeded_manifest(provider, &spec.manifest)}})
     }
 }
 

@@ -1,18 +1,21 @@
 //! The Gateway API CRDs (guide 2.4), if they are missing. The guide asks for one CRD by name (D12); here all of the bundle's count.
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
+use serde_json::{Value, json};
 
-use super::apply::{apply, manifest, objects, plan};
-use super::{Action, Done, PlanStep, StageContext, StageError};
+use super::apply::{apply, heeded_manifest, manifest, objects, plan};
+use super::{Action, Done, Found, PlanStep, StageContext, StageError};
 use crate::cluster::{Part, Provider};
 use crate::journal::Event;
 use crate::outcomes::{BUNDLE_VERSION, CHANNEL};
 use crate::spec::Spec;
 use crate::text;
-use crate::wait::{Limit, conditions};
+use crate::wait::{Limit, Progress, conditions};
 
 /// Name of the kept manifest.
 pub(crate) const MANIFEST: &str = "gateway-api.yaml";
@@ -20,26 +23,41 @@ pub(crate) const MANIFEST: &str = "gateway-api.yaml";
 pub(super) struct GatewayApi;
 
 impl Action for GatewayApi {
-    fn provision<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>> {
+    fn look<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Found, StageError>> {
         Box::pin(async move {
             let spec = &context.spec.gateway_api;
             let text = manifest(context, Part::GatewayApi, MANIFEST, &spec.manifest).await?;
             let names = crds_of(&spec.manifest, &text)?;
             let api: Api<CustomResourceDefinition> = Api::all(context.client().await?);
             let present = api.list(&ListParams::default()).await.map_err(StageError::kube("list the CRDs"))?;
-            let ours: Vec<&CustomResourceDefinition> = present.iter().filter(|c| names.contains(&c.name_any())).collect();
-            let mut done = Done::Provisioned;
-            if ours.len() == names.len() {
-                done = Done::Already;
-                // "If missing" is the guide's word: what somebody else installed stays, and the outcomes tell what it is.
-                if let Some(found) = ours.iter().map(|c| bundle(c)).find(|b| *b != (spec.version.clone(), spec.channel.as_str().to_owned()))
-                {
-                    let wanted = format!("{} {}", spec.version, spec.channel.as_str());
-                    let found = format!("{} {}", found.0, found.1);
-                    let message = text::current().with("warning-other-bundle", &[("found", &found), ("wanted", &wanted)]);
-                    context.journal.write(Event::Warning { message });
-                }
-            } else {
+            let ours: Vec<Arc<CustomResourceDefinition>> =
+                present.into_iter().filter(|c| names.contains(&c.name_any())).map(Arc::new).collect();
+            if let Some(missing) = names.iter().find(|n| !ours.iter().any(|c| c.name_any() == **n)) {
+                return Ok(Found::Missing(format!("CRD {missing} does not exist")));
+            }
+            // "If missing" is the guide's word: what somebody else installed stays, and the outcomes tell what it is.
+            if let Some(found) = ours.iter().map(|c| bundle(c)).find(|b| *b != (spec.version.clone(), spec.channel.as_str().to_owned())) {
+                let wanted = format!("{} {}", spec.version, spec.channel.as_str());
+                let found = format!("{} {}", found.0, found.1);
+                let message = text::current().with("warning-other-bundle", &[("found", &found), ("wanted", &wanted)]);
+                context.journal.write(Event::Warning { message });
+            }
+            Ok(match conditions::crds_established(&names, &ours) {
+                Progress::Ready(()) => Found::True,
+                Progress::NotYet(status) => Found::Missing(status),
+                Progress::Terminal(terminal) => Found::Missing(terminal.status),
+            })
+        })
+    }
+
+    fn make<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>> {
+        Box::pin(async move {
+            let text = manifest(context, Part::GatewayApi, MANIFEST, &context.spec.gateway_api.manifest).await?;
+            let names = crds_of(&context.spec.gateway_api.manifest, &text)?;
+            let api: Api<CustomResourceDefinition> = Api::all(context.client().await?);
+            let present = api.list_metadata(&ListParams::default()).await.map_err(StageError::kube("list the CRDs"))?;
+            // CRDs that are all there, and not Established yet, are not applied over: they may be somebody else's.
+            if !names.iter().all(|n| present.iter().any(|c| c.name_any() == *n)) {
                 // Server-side: the larger bundles do not fit into the annotation of a client-side apply (P29).
                 apply(context, MANIFEST, &["--server-side", "--force-conflicts"], &text).await?;
             }
@@ -47,7 +65,7 @@ impl Action for GatewayApi {
             let crds = waiter.watch(api, &ListParams::default());
             let established = || conditions::crds_established(&names, &crds.items());
             waiter.until("the Gateway API CRDs are Established", Limit::CrdsEstablished, established).await?;
-            Ok(done)
+            Ok(Done::Provisioned)
         })
     }
 
@@ -56,6 +74,11 @@ impl Action for GatewayApi {
         let mut steps = vec![PlanStep::note("plan-gateway-api", &[])];
         steps.extend(plan(Part::GatewayApi, MANIFEST, vec![command], spec, provider));
         steps
+    }
+
+    fn heeds(&self, spec: &Spec, provider: &dyn Provider) -> Value {
+        let spec = &spec.gateway_api;
+        json!({"gatewayApi": {"version": spec.version, "channel": spec.channel, "manifest": heeded_manifest(provider, &spec.manifest)}})
     }
 }
 

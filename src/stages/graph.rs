@@ -8,7 +8,7 @@ use std::time::Instant;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
-use super::{Context, Done, Stage, StageContext, StageError};
+use super::{Context, Done, Found, Stage, StageContext, StageError};
 use crate::error::chain;
 use crate::journal::{Event, StageResult};
 
@@ -85,8 +85,17 @@ impl StageOutcome {
     }
 }
 
+/// What to do about a stage that is not true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// Make it so.
+    Make,
+    /// Fail: nothing may be changed.
+    Look,
+}
+
 /// Runs a plan to its end and journals every step.
-pub async fn run(plan: &Plan, context: &Arc<Context>) -> BTreeMap<&'static str, StageOutcome> {
+pub async fn run(plan: &Plan, context: &Arc<Context>, manner: Manner) -> BTreeMap<&'static str, StageOutcome> {
     let mut ended: BTreeMap<&'static str, StageOutcome> = BTreeMap::new();
     let mut waiting: Vec<&Stage> = plan.stages.iter().collect();
     let mut running = FuturesUnordered::new();
@@ -100,7 +109,7 @@ pub async fn run(plan: &Plan, context: &Arc<Context>) -> BTreeMap<&'static str, 
             }
             let ready = stage.needs.iter().all(|n| matches!(ended.get(n), Some(StageOutcome::Done(_))));
             if ready {
-                running.push(one(stage, context));
+                running.push(one(stage, context, manner));
             }
             !ready
         });
@@ -111,11 +120,11 @@ pub async fn run(plan: &Plan, context: &Arc<Context>) -> BTreeMap<&'static str, 
     }
 }
 
-async fn one(stage: &Stage, context: &Arc<Context>) -> (&'static str, StageOutcome) {
+async fn one(stage: &Stage, context: &Arc<Context>, manner: Manner) -> (&'static str, StageOutcome) {
     let start = Instant::now();
     context.journal.write(Event::StageStarted { stage: stage.id.to_owned() });
     let stage_context = StageContext::new(Arc::clone(context), stage.id);
-    let (result, outcome) = match stage.action.provision(&stage_context).await {
+    let (result, outcome) = match bring(stage, &stage_context, manner).await {
         Ok(Done::Already) => (StageResult::Already, StageOutcome::Done(Done::Already)),
         Ok(Done::Provisioned) => (StageResult::Provisioned, StageOutcome::Done(Done::Provisioned)),
         Ok(Done::NotNeeded) => (StageResult::NotNeeded, StageOutcome::Done(Done::NotNeeded)),
@@ -123,6 +132,23 @@ async fn one(stage: &Stage, context: &Arc<Context>) -> (&'static str, StageOutco
     };
     finish(context, stage.id, start, result);
     (stage.id, outcome)
+}
+
+async fn bring(stage: &Stage, context: &StageContext, manner: Manner) -> Result<Done, StageError> {
+    let heeds = stage.action.heeds(&context.spec, context.provider.as_ref());
+    let done = match stage.action.look(context).await? {
+        Found::True => Done::Already,
+        Found::NotNeeded => Done::NotNeeded,
+        Found::Missing(why) if manner == Manner::Look => return Err(StageError::refused("stage-missing", [("why", why)])),
+        Found::Missing(why) => {
+            context.progress(why);
+            context.record_heeded(stage.id, None)?;
+            stage.action.make(context).await?
+        }
+    };
+    // Only what is true is what the next `up` has to compare with.
+    context.record_heeded(stage.id, Some(heeds))?;
+    Ok(done)
 }
 
 fn failed(error: &StageError) -> StageResult {

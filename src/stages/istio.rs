@@ -6,9 +6,10 @@ use futures::future::BoxFuture;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 use kube::api::{Api, ListParams};
+use serde_json::{Value, json};
 
-use super::apply::{Named, apply, exist, manifest, plan, pods_ready, restart_stuck_pods};
-use super::{Action, Done, PlanStep, StageContext, StageError};
+use super::apply::{Named, apply, lacking, manifest, plan, pods_ready, restart_stuck_pods};
+use super::{Action, Done, Found, PlanStep, StageContext, StageError};
 use crate::cluster::{Installs, Part, Provider};
 use crate::outcomes::{ISTIO_NAMESPACE as NAMESPACE, is_version};
 use crate::spec::Spec;
@@ -41,21 +42,25 @@ const MANIFEST: &str = "istio.yaml";
 pub(super) struct Istio;
 
 impl Action for Istio {
-    fn provision<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>> {
+    fn look<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Found, StageError>> {
         Box::pin(async move {
             let client = context.client().await?;
-            let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
-            let sets: Api<DaemonSet> = Api::namespaced(client.clone(), NAMESPACE);
-            let listed = StageError::kube(format!("list the workloads of {NAMESPACE}"));
-            let all = ListParams::default();
-            let (found_deployments, found_sets) = tokio::try_join!(deployments.list(&all), sets.list(&all)).map_err(listed)?;
-            let found = (arcs(found_deployments.items), arcs(found_sets.items));
-            let whole = lacks(&context.spec, &found.0, &found.1).is_none()
-                && pods_ready(&client, NAMESPACE).await?
-                && exist(context, &PARTS.map(|(api_version, kind, namespace, name)| Named { api_version, kind, namespace, name })).await?;
-            if whole {
-                return Ok(Done::Already);
+            let (deployments, sets) = workloads(&client).await?;
+            if let Some(lack) = lacks(&context.spec, &deployments, &sets) {
+                return Ok(Found::Missing(lack));
             }
+            if !pods_ready(&client, NAMESPACE).await? {
+                return Ok(Found::Missing(format!("a pod of {NAMESPACE} is not Ready")));
+            }
+            let parts = PARTS.map(|(api_version, kind, namespace, name)| Named { api_version, kind, namespace, name });
+            Ok(lacking(context, &parts).await?.map_or(Found::True, Found::Missing))
+        })
+    }
+
+    fn make<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>> {
+        Box::pin(async move {
+            let client = context.client().await?;
+            let found = workloads(&client).await?;
             let documented = context.provider.installs() == Installs::AsDocumented;
             if found.0.is_empty() && found.1.is_empty() {
                 // Where nothing is installed with istioctl, it may still say what it sees before.
@@ -85,6 +90,20 @@ impl Action for Istio {
         ];
         plan(Part::Istio, MANIFEST, documented, spec, provider)
     }
+
+    fn heeds(&self, spec: &Spec, _provider: &dyn Provider) -> Value {
+        json!({"istio": {"version": spec.istio.version, "profile": spec.istio.profile}})
+    }
+}
+
+/// The Deployments and `DaemonSets` of Istio's namespace.
+async fn workloads(client: &kube::Client) -> Result<(Vec<Arc<Deployment>>, Vec<Arc<DaemonSet>>), StageError> {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
+    let sets: Api<DaemonSet> = Api::namespaced(client.clone(), NAMESPACE);
+    let all = ListParams::default();
+    let (deployments, sets) = tokio::try_join!(deployments.list(&all), sets.list(&all))
+        .map_err(StageError::kube(format!("list the workloads of {NAMESPACE}")))?;
+    Ok((arcs(deployments.items), arcs(sets.items)))
 }
 
 /// `istioctl version` before anything is installed, kept as a transcript.

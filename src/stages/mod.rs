@@ -16,6 +16,7 @@ mod proxy;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use serde_json::Value;
 
 pub(crate) use admin_user::binds;
 pub(crate) use apply::objects;
@@ -23,13 +24,24 @@ pub(crate) use context::bound_kubectl;
 pub use context::{Context, StageContext};
 pub use error::StageError;
 pub(crate) use gateway_api::{MANIFEST as GATEWAY_API_MANIFEST, bundle, crds_of};
-pub use graph::{Plan, PlanError, StageOutcome, run};
+pub use graph::{Manner, Plan, PlanError, StageOutcome, run};
 pub use istio::{INSTALL as ISTIO_INSTALL, VERSION_BEFORE as ISTIO_VERSION_BEFORE};
 
 use crate::cluster::Provider;
 use crate::journal::StageInfo;
 use crate::spec::Spec;
 use crate::text;
+
+/// What a look at a stage finds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// It is true.
+    True,
+    /// It is not, for this reason.
+    Missing(String),
+    /// The spec does not ask for it, or this source of clusters has no place for it.
+    NotNeeded,
+}
 
 /// How a stage ended well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,10 +91,17 @@ impl PlanStep {
 
 /// What a stage does. Other crates implement it for their own stages.
 pub trait Action: Send + Sync {
-    /// Verifies that the stage is already true, or makes it so. Run again on a half-made environment it converges.
-    fn provision<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>>;
-    /// What [`Action::provision`] would do for this spec, with clusters of this source, on a machine that has nothing.
+    /// Looks whether the stage is true now. It changes nothing, trusts nothing that was recorded, and waits for nothing.
+    fn look<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Found, StageError>>;
+    /// Makes it true, after a look that found it missing. Run again on a half-made environment it converges.
+    fn make<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>>;
+    /// What [`Action::make`] would do for this spec, with clusters of this source, on a machine that has nothing.
     fn plan(&self, spec: &Spec, provider: &dyn Provider) -> Vec<PlanStep>;
+    /// The part of the spec that the stage heeds: if it changes, what was made is not what is asked for. Nothing by default.
+    fn heeds(&self, spec: &Spec, provider: &dyn Provider) -> Value {
+        let _ = (spec, provider);
+        Value::Null
+    }
 }
 
 /// A provisioning step and what it needs.

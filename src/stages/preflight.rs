@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use futures::future::BoxFuture;
 
-use super::{Action, Done, PlanStep, StageContext, StageError};
+use super::{Action, Done, Found, PlanStep, StageContext, StageError};
 use crate::cluster::{Installs, Provider};
 use crate::journal::Event;
 use crate::session::ClusterPhase;
@@ -13,7 +13,7 @@ use crate::spec::Spec;
 pub(super) struct Preflight;
 
 impl Action for Preflight {
-    fn provision<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>> {
+    fn look<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Found, StageError>> {
         Box::pin(async move {
             // An environment that stands does not need the port to be repaired or looked at; only the outcomes of `kubectl proxy` do.
             let stands = context.state().cluster.is_some_and(|c| c.phase == ClusterPhase::Made);
@@ -27,8 +27,13 @@ impl Action for Preflight {
                 kubectl?;
                 istioctl?;
             }
-            Ok(Done::Already)
+            Ok(Found::True)
         })
+    }
+
+    /// A look refuses what cannot work, so there is never anything to make.
+    fn make<'a>(&'a self, _context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>> {
+        Box::pin(std::future::ready(Ok(Done::Already)))
     }
 
     fn plan(&self, spec: &Spec, provider: &dyn Provider) -> Vec<PlanStep> {

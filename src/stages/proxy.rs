@@ -3,30 +3,47 @@
 use std::time::Duration;
 
 use futures::future::{BoxFuture, try_join_all};
+use serde_json::{Value, json};
 
-use super::{Action, Done, PlanStep, StageContext, StageError};
+use super::{Action, Done, Found, PlanStep, StageContext, StageError};
 use crate::cluster::kind_config::{DROP_IN_PATH, drop_in, expected_nodes, proxy_environment};
-use crate::cluster::{Installs, NodeAccess, Provider};
+use crate::cluster::{Capability, Installs, NodeAccess, Provider};
 use crate::spec::Spec;
 use crate::wait::{Limit, Progress};
 
 pub(super) struct Proxy;
 
 impl Action for Proxy {
-    fn provision<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>> {
+    fn look<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Found, StageError>> {
+        Box::pin(async move {
+            let cluster = context.cluster().await?;
+            if cluster.capabilities.missing(&Capability::NODE_EXEC).is_some() {
+                return Ok(Found::NotNeeded);
+            }
+            let nodes = expected_nodes(&context.spec);
+            let right = try_join_all(nodes.iter().map(|(node, _)| async move {
+                let what = format!("the proxy of {node} is looked at");
+                context.waiting.within(&what, Limit::NodeCommand, is_right(context, cluster.nodes.as_ref(), node)).await?
+            }))
+            .await?;
+            Ok(match nodes.iter().zip(right).find(|(_, right)| !right) {
+                Some(((node, _), _)) => Found::Missing(format!("containerd on {node} does not run with the proxy that the spec asks for")),
+                None if context.spec.proxy.enabled => Found::True,
+                None => Found::NotNeeded,
+            })
+        })
+    }
+
+    fn make<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>> {
         Box::pin(async move {
             let cluster = context.cluster().await?;
             let nodes = expected_nodes(&context.spec);
-            let changed = try_join_all(nodes.iter().map(|(node, _)| async move {
+            try_join_all(nodes.iter().map(|(node, _)| async move {
                 let what = format!("the proxy of {node} is as the spec asks");
                 context.waiting.within(&what, Limit::Outcome, one(context, cluster.nodes.as_ref(), node)).await?
             }))
             .await?;
-            Ok(match (context.spec.proxy.enabled, changed.contains(&true)) {
-                (_, true) => Done::Provisioned,
-                (true, false) => Done::Already,
-                (false, false) => Done::NotNeeded,
-            })
+            Ok(Done::Provisioned)
         })
     }
 
@@ -39,28 +56,39 @@ impl Action for Proxy {
             for command in [&["systemctl", "daemon-reload"][..], &["systemctl", "restart", "containerd"]] {
                 steps.push(match provider.installs() {
                     Installs::AsDocumented => PlanStep::command(["docker", "exec", &node].into_iter().chain(command.iter().copied())),
-                    Installs::FromManifests => PlanStep::note("plan-on-node", &[("node", &node), ("command", &command.join(" "))]),
+                    Installs::FromManifests | Installs::Nothing => {
+                        PlanStep::note("plan-on-node", &[("node", &node), ("command", &command.join(" "))])
+                    }
                 });
             }
         }
         steps
     }
+
+    fn heeds(&self, spec: &Spec, _provider: &dyn Provider) -> Value {
+        // What is off does nothing, whatever it says.
+        if spec.proxy.enabled { json!({"proxy": spec.proxy}) } else { json!({"proxy": {"enabled": false}}) }
+    }
 }
 
-/// Brings one node to what the spec asks for. Says whether anything had to change.
-async fn one(context: &StageContext, nodes: &dyn NodeAccess, node: &str) -> Result<bool, StageError> {
+/// Whether one node is as the spec asks.
+async fn is_right(context: &StageContext, nodes: &dyn NodeAccess, node: &str) -> Result<bool, StageError> {
     let present = nodes.exec(node, &["cat", DROP_IN_PATH]).await?;
     if context.spec.proxy.enabled {
-        let wanted = drop_in(&context.spec);
-        if present.code == 0 && present.stdout == wanted && in_force(context, nodes, node).await? {
-            return Ok(false);
-        }
-        nodes.write_file(node, DROP_IN_PATH, &wanted).await?;
+        return Ok(present.code == 0 && present.stdout == drop_in(&context.spec) && in_force(context, nodes, node).await?);
+    }
+    // A file that is gone may still be in force: containerd keeps its environment until it is restarted.
+    Ok(present.code != 0 && !in_force(context, nodes, node).await?)
+}
+
+/// Brings one node to what the spec asks for.
+async fn one(context: &StageContext, nodes: &dyn NodeAccess, node: &str) -> Result<(), StageError> {
+    if is_right(context, nodes, node).await? {
+        return Ok(());
+    }
+    if context.spec.proxy.enabled {
+        nodes.write_file(node, DROP_IN_PATH, &drop_in(&context.spec)).await?;
     } else {
-        // A file that is gone may still be in force: containerd keeps its environment until it is restarted.
-        if present.code != 0 && !in_force(context, nodes, node).await? {
-            return Ok(false);
-        }
         nodes.run(node, &["rm", "-f", DROP_IN_PATH]).await?;
     }
     nodes.run(node, &["systemctl", "daemon-reload"]).await?;
@@ -75,7 +103,7 @@ async fn one(context: &StageContext, nodes: &dyn NodeAccess, node: &str) -> Resu
     };
     let what = format!("containerd on {node} answers after its restart");
     context.waiting.poll(&what, Limit::RuntimeRestart, Duration::from_millis(300), attempt).await?;
-    Ok(true)
+    Ok(())
 }
 
 /// Whether the running containerd has the proxy in its environment, which is what counts.

@@ -24,7 +24,16 @@ enum Does {
 }
 
 impl Action for Does {
-    fn provision<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>> {
+    fn look<'a>(&'a self, _: &'a StageContext) -> BoxFuture<'a, Result<Found, StageError>> {
+        let found = match self {
+            Self::Ends(Done::Already) => Found::True,
+            Self::Ends(Done::NotNeeded) => Found::NotNeeded,
+            _ => Found::Missing("to be made".to_owned()),
+        };
+        std::future::ready(Ok(found)).boxed()
+    }
+
+    fn make<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>> {
         let failed = || StageError::Other { message: format!("{} broke", context.stage), hint: Some("mend it".to_owned()) };
         async move {
             match self {
@@ -65,7 +74,7 @@ fn fails(id: &'static str, needs: &'static [&'static str]) -> Stage {
 async fn run_all(stages: Vec<Stage>) -> (BTreeMap<&'static str, StageOutcome>, Vec<String>) {
     let dir = tempfile::tempdir().unwrap();
     let context = Arc::new(context(spec(), &dir, &ManualClock::default(), FakeProvider::default(), &[]));
-    let ended = promptly(run(&Plan::new(stages).unwrap(), &context)).await;
+    let ended = promptly(run(&Plan::new(stages).unwrap(), &context, Manner::Make)).await;
     (ended, context.journal.records().into_iter().filter_map(|r| brief(r.event)).collect())
 }
 
@@ -125,7 +134,7 @@ async fn the_journal_tells_the_steps_in_order() {
     .await;
     let of = |stage: &str| journal.iter().filter(|l| l.starts_with(stage)).map(String::as_str).collect::<Vec<_>>();
     assert_eq!(of("a"), ["a started", "a already"]);
-    assert_eq!(of("b"), ["b started", "b: about to fail", "b failed: b broke (mend it)"]);
+    assert_eq!(of("b"), ["b started", "b: to be made", "b: about to fail", "b failed: b broke (mend it)"]);
     assert_eq!(of("c"), ["c blocked by b"], "what is blocked never starts");
     assert_eq!(of("d"), ["d started", "d notneeded"]);
     assert_eq!(journal[..2], ["a started", "a already"]);
@@ -204,7 +213,11 @@ fn a_plan_has_each_stage_once_and_after_its_needs() {
 async fn the_waits_of_a_stage_are_its_progress() {
     struct Waits(Mutex<u32>);
     impl Action for Waits {
-        fn provision<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>> {
+        fn look<'a>(&'a self, _: &'a StageContext) -> BoxFuture<'a, Result<Found, StageError>> {
+            std::future::ready(Ok(Found::Missing("3 to go".to_owned()))).boxed()
+        }
+
+        fn make<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>> {
             use crate::wait::{Limit, Progress};
             async move {
                 let attempt = || {
@@ -223,5 +236,5 @@ async fn the_waits_of_a_stage_are_its_progress() {
         }
     }
     let (_, journal) = run_all(vec![Stage { id: "w", needs: &[], action: Arc::new(Waits(Mutex::new(3))) }]).await;
-    assert_eq!(journal, ["w started", "w: 2 to go", "w: 1 to go", "w provisioned"]);
+    assert_eq!(journal, ["w started", "w: 3 to go", "w: 2 to go", "w: 1 to go", "w provisioned"]);
 }

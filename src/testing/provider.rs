@@ -6,7 +6,7 @@ use crate::cluster::{Cluster, Made, NodeMachine, Provider, Teardown};
 use crate::journal::Fidelity;
 use crate::session::{Session, State};
 use crate::spec::Spec;
-use crate::stages::{Context, PlanStep, StageError};
+use crate::stages::{Context, Found, PlanStep, StageError};
 
 /// Has a cluster, or none.
 #[derive(Default)]
@@ -33,6 +33,14 @@ impl Provider for FakeProvider {
 
     fn preflight<'a>(&'a self, _: &'a Context) -> BoxFuture<'a, Result<(), StageError>> {
         async { Ok(()) }.boxed()
+    }
+
+    fn look<'a>(&'a self, _: &'a Context) -> BoxFuture<'a, Result<Found, StageError>> {
+        async { Ok(Found::True) }.boxed()
+    }
+
+    fn heeds(&self, _: &Spec) -> serde_json::Value {
+        serde_json::Value::Null
     }
 
     fn provision<'a>(&'a self, _: &'a Context) -> BoxFuture<'a, Result<Made, StageError>> {

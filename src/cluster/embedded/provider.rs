@@ -15,7 +15,7 @@ use crate::cluster::{Capabilities, Capability, Cluster, Installs, Made, NodeMach
 use crate::journal::{Event, Fidelity};
 use crate::session::{ClusterPhase, ClusterState, Session, SessionError, State};
 use crate::spec::Spec;
-use crate::stages::{Context, PlanStep, StageError};
+use crate::stages::{Context, Found, PlanStep, StageError};
 use crate::text;
 use crate::tools::{Ended, end_if_same};
 use crate::wait::{Limit, Progress};
@@ -52,6 +52,23 @@ impl Embedded {
         serde_json::json!({
             "cluster": cluster, "mirrors": mirrors, "proxy": proxy, "probe": probe, "dashboard": dashboard.version,
             "istio": [istio.version, istio.hub], "kind": tools.kind.version,
+        })
+    }
+
+    /// Whether the cluster of the spec is there, all its machines run, and its API server answers.
+    async fn look(&self, context: &Context) -> Result<Found, StageError> {
+        let name = &context.spec.cluster.name;
+        let made = context.state().cluster.is_some_and(|c| c.phase == ClusterPhase::Made);
+        if !made || !self.stands(&context.session, &Self::config(&context.spec)).await {
+            return Ok(Found::Missing(format!("no simulated cluster {name} of this spec is there")));
+        }
+        let machines = SimNodes(client(&context.session, &context.spec).await?).list().await;
+        Ok(match machines {
+            Err(e) => Found::Missing(format!("the API server does not answer: {}", crate::error::one_line(&e))),
+            Ok(machines) => match machines.iter().find(|m| m.state != "running") {
+                Some(machine) => Found::Missing(format!("the machine {} is {}", machine.name, machine.state)),
+                None => Found::True,
+            },
         })
     }
 
@@ -223,6 +240,14 @@ impl Provider for Embedded {
 
     fn preflight<'a>(&'a self, _context: &'a Context) -> BoxFuture<'a, Result<(), StageError>> {
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn look<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Found, StageError>> {
+        Box::pin(self.look(context))
+    }
+
+    fn heeds(&self, spec: &Spec) -> serde_json::Value {
+        Self::config(spec)
     }
 
     fn provision<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Made, StageError>> {

@@ -82,3 +82,6 @@ unsupported-typed-requests = the simulated API server does not read protobuf bod
 unsupported-port-forward = the simulated API server does not forward ports
 removed-simulated = simulated cluster { $cluster } and the process that hosted it
 unsupported-transcript = the stages of this environment recorded no transcript of it
+
+refusal-stage-missing = { $why }
+    .hint = Nothing may be changed here. meshproof up makes what is missing in an environment of its own; in somebody else's cluster they have to.
