@@ -1,17 +1,19 @@
 //! `status`, and what hands the environment over: `env`, `kubeconfig`, `token`.
 
+use std::time::Duration;
+
 use jiff::{Timestamp, Unit};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Failure, Format, Global, print, print_json, select};
 use crate::cluster::Installs;
 use crate::cluster::embedded::agent::Agent;
 use crate::cluster::kind_config::{expected_nodes, kube_context};
 use crate::outcomes::{DASHBOARD_NAMESPACE, request_token};
-use crate::session::{ClusterPhase, Phase, Session, State};
+use crate::session::{ClusterPhase, Phase, Session, Standing, State};
+use crate::spec::fingerprint;
 use crate::stages::{StageError, bound_kubectl};
 use crate::text;
-use crate::tools::is_alive;
 use crate::wait::Limit;
 
 /// The session with a cluster that was made whole, or the error that there is none.
@@ -24,14 +26,21 @@ fn made(global: &Global) -> Result<(Session, State), Failure> {
     }
 }
 
-/// A word for who works on the session.
-fn phase(state: &State) -> &'static str {
-    let alive = state.owner.start_ticks.is_none_or(|ticks| is_alive(state.owner.pid, ticks));
-    match state.phase {
-        Phase::Kept => "kept",
-        Phase::Provisioning if alive => "provisioning",
-        Phase::Provisioning => "orphaned",
+/// A word for the phase of a session.
+pub(super) fn phase(standing: &Standing, state: &State) -> &'static str {
+    match (standing, state.phase) {
+        (Standing::Live(_), Phase::Provisioning) => "provisioning",
+        (Standing::Live(_), Phase::Kept) => "kept",
+        (other, _) => other.word(),
     }
+}
+
+/// A span of time in words, for example `6d 23h`.
+pub(super) fn span(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let parts = [(seconds / 86400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
+    let from = parts.iter().position(|(n, _)| *n > 0).unwrap_or(3);
+    parts[from..].iter().take(2).map(|(n, unit)| format!("{n}{unit}")).collect::<Vec<_>>().join(" ")
 }
 
 pub(super) async fn status(global: &Global) -> Result<u8, Failure> {
@@ -57,12 +66,16 @@ pub(super) async fn status(global: &Global) -> Result<u8, Failure> {
         }
     }
     let agent = Agent::of(&session);
+    let standing = Standing::of(&session);
+    let left = if let Standing::Kept { left } = &standing { *left } else { None };
     if global.format == Format::Json {
         let agent = agent
             .map(|a| json!({"pid": a.process.pid, "alive": a.alive(), "started": a.started, "url": a.url, "idleSeconds": a.idle_seconds}));
         let nodes: serde_json::Map<_, _> = nodes.into_iter().map(|(k, v)| (k, v.into())).collect();
         print_json(&json!({
-            "stateDir": dir, "session": state.id, "phase": phase(&state), "backend": state.backend, "created": state.created,
+            "stateDir": dir, "session": state.id, "phase": phase(&standing, &state), "backend": state.backend, "created": state.created,
+            "fingerprint": fingerprint(&state.stages), "ttlSeconds": state.ttl_seconds, "leftSeconds": left.map(|l| l.as_secs()),
+            "worker": if let Standing::Live(holder) = &standing { json!({"pid": holder.process.pid, "command": holder.command, "since": holder.since, "beat": holder.beat}) } else { Value::Null },
             "cluster": state.cluster.map(|c| json!({"name": c.name, "phase": c.phase})), "nodes": nodes, "lastRun": state.last_run, "agent": agent,
         }))?;
         return Ok(0);
@@ -70,8 +83,18 @@ pub(super) async fn status(global: &Global) -> Result<u8, Failure> {
     let age =
         Timestamp::now().since(state.created).and_then(|s| s.round(Unit::Second)).map_or_else(|_| "?".to_owned(), |s| format!("{s:#}"));
     let cluster = state.cluster.as_ref().map_or("-", |c| c.name.as_str());
-    let args = [("session", state.id.as_str()), ("phase", phase(&state)), ("backend", state.backend.as_str()), ("cluster", cluster)];
+    let args =
+        [("session", state.id.as_str()), ("phase", phase(&standing, &state)), ("backend", state.backend.as_str()), ("cluster", cluster)];
     let mut lines = vec![texts.with("cli-status-session", &[args.as_slice(), &[("age", &age), ("dir", &dir)]].concat())];
+    match &standing {
+        Standing::Live(holder) => {
+            let (pid, command) = (holder.process.pid.to_string(), holder.command.as_str());
+            lines.push(texts.with("cli-status-worker", &[("pid", &pid), ("command", command)]));
+        }
+        Standing::Kept { left: Some(left) } => lines.push(texts.with("cli-status-left", &[("left", &span(*left))])),
+        Standing::Kept { left: None } => lines.push(texts.get("cli-status-for-ever")),
+        _ => {}
+    }
     lines.extend(nodes.iter().map(|(node, state)| texts.with("cli-status-node", &[("node", node), ("state", state)])));
     if agent.is_none() && state.backend == "embedded" && state.cluster.is_some() {
         lines.push(texts.get("cli-status-no-agent"));

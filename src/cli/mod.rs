@@ -7,6 +7,7 @@ mod plan;
 mod progress;
 mod run;
 mod select;
+mod sessions;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -54,6 +55,18 @@ struct Global {
     /// Multiply every time limit.
     #[arg(long, global = true, value_name = "X", default_value_t = 1.0)]
     timeout_scale: f64,
+    /// What becomes of the environment when a run has ended: always, on-failure or never. Also `MESHPROOF_KEEP`. Without it: always.
+    #[arg(long, global = true, value_name = "WHEN")]
+    keep: Option<String>,
+    /// What is done with an environment that is there: allow, never or require. Also `MESHPROOF_REUSE`. Without it: allow.
+    #[arg(long, global = true, value_name = "HOW")]
+    reuse: Option<String>,
+    /// What is done if it was made from another spec: apply, recreate or refuse. Also `MESHPROOF_ON_DRIFT`. Without it: apply.
+    #[arg(long, global = true, value_name = "HOW")]
+    on_drift: Option<String>,
+    /// How long the environment lives if nobody uses it, for example 8h, 3d or never. Also `MESHPROOF_TTL`. Without it: 7d.
+    #[arg(long, global = true, value_name = "TIME")]
+    ttl: Option<String>,
     /// Show external commands as well; twice: internals.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
@@ -93,9 +106,17 @@ enum Command {
     /// Judge the environment that is there; changes nothing.
     Verify,
     /// Remove everything that up made.
-    Down,
+    Down {
+        /// Every environment of this user on this machine, but those that somebody works on or uses.
+        #[arg(long)]
+        all: bool,
+    },
     /// Show the environment of this state directory.
-    Status,
+    Status {
+        /// Every environment of this user on this machine.
+        #[arg(long)]
+        all: bool,
+    },
     /// Show what up would do, with every file and command; changes nothing.
     Plan,
     /// Show what there is to know by name.
@@ -190,8 +211,10 @@ async fn dispatch(cli: &Cli) -> Result<u8, Failure> {
         Command::Run => run::run(global, run::Work::Run).await,
         Command::Up => run::run(global, run::Work::Up).await,
         Command::Verify => run::run(global, run::Work::Verify).await,
-        Command::Down => run::down(global).await,
-        Command::Status => environment::status(global).await,
+        Command::Down { all: true } => sessions::down_all(global).await,
+        Command::Down { all: false } => run::down(global).await,
+        Command::Status { all: true } => sessions::status_all(global),
+        Command::Status { all: false } => environment::status(global).await,
         Command::Plan => plan::plan(global).await,
         Command::List { what } => catalogue::list(global, *what),
         Command::Explain { id } => catalogue::explain(global, id),

@@ -5,8 +5,8 @@ use std::io::IsTerminal;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::progress::Progress;
-use super::{Failure, Format, Global, print, print_json, select};
-use crate::harness::{Harness, Purpose};
+use super::{Failure, Format, Global, print, print_json, select, sessions};
+use crate::harness::{Harness, Keep, Purpose};
 use crate::report::{Style, Summary, json, junit, terminal};
 use crate::text;
 
@@ -26,6 +26,7 @@ pub(super) async fn run(global: &Global, work: Work) -> Result<u8, Failure> {
         }
         Work::Run | Work::Up => {
             let settings = select::settings(global, select::spec(global)?, select::session(global)?).await?;
+            sessions::reap_others(global).await?;
             (settings, if work == Work::Run { "run" } else { "up" })
         }
     };
@@ -65,14 +66,22 @@ pub(super) async fn run(global: &Global, work: Work) -> Result<u8, Failure> {
         130
     };
     let reported = report(global, &harness);
+    if let Some(e) = harness.context.journal.take_error() {
+        tell(&text::current().with("warning-journal-broken", &[("error", &e.to_string())]));
+    }
+    if work != Work::Verify && !keeps(&harness, code) {
+        // What a failed run left to look at stays; what came to a good end leaves nothing.
+        let done = if code == 0 { harness.down().await? } else { harness.down_but_runs().await? };
+        reported?;
+        let lines = done.removed.iter().map(|r| text::current().with("cli-removed", &[("what", r)]));
+        lines.chain(done.remains.iter().map(|r| text::current().with("cli-remains", &[("what", r)]))).for_each(|line| tell(&line));
+        return Ok(if code == 0 && !done.remains.is_empty() { 4 } else { code });
+    }
     if code == 130 {
         // The terminal that would get the report may be what went away.
         remains(&harness);
     } else {
         reported?;
-    }
-    if let Some(e) = harness.context.journal.take_error() {
-        tell(&text::current().with("warning-journal-broken", &[("error", &e.to_string())]));
     }
     Ok(code)
 }
@@ -114,6 +123,15 @@ pub(super) async fn down(global: &Global) -> Result<u8, Failure> {
         print(&lines.collect::<Vec<_>>().join("\n"))?;
     }
     Ok(if done.remains.is_empty() { 0 } else { 4 })
+}
+
+/// Whether the environment stays.
+fn keeps(harness: &Harness, code: u8) -> bool {
+    match harness.policy().keep {
+        Keep::Always => true,
+        Keep::OnFailure => code != 0,
+        Keep::Never => false,
+    }
 }
 
 /// Writes the result of a run in the form that was asked for.

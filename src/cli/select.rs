@@ -10,9 +10,9 @@ use crate::cluster::Provider;
 use crate::cluster::embedded::Embedded;
 use crate::cluster::kind::Kind;
 use crate::engine::endpoint;
-use crate::harness::{Settings, named_specs, spec_files, tool_cache};
+use crate::harness::{Keep, OnDrift, Policy, PolicyError, Reuse, Settings, Word as _, named_specs, spec_files, tool_cache, ttl};
 use crate::session::{Session, State};
-use crate::spec::{Request, Spec, SpecError, load};
+use crate::spec::{Request, Spec, SpecError, from_document, load};
 use crate::stages::StageError;
 use crate::text;
 use crate::wait::{Limits, RealClock, Waiting};
@@ -74,16 +74,12 @@ pub(super) fn spec_of(global: &Global, state: &State) -> Result<Spec, Failure> {
 
 /// The spec that the environment was made from.
 pub(super) fn recorded(state: &State) -> Result<Spec, Failure> {
-    serde_json::from_value(without_nulls(state.spec.clone()))
-        .map_err(|e| Failure::new(3, &e, Some(text::current().get("cli-hint-recorded-spec"))))
+    from_document(&state.spec).map_err(|e| Failure::new(3, &e, Some(text::current().get("cli-hint-recorded-spec"))))
 }
 
-/// A recorded spec marks what was removed from the profile with nulls.
-fn without_nulls(mut value: serde_json::Value) -> serde_json::Value {
-    if let Some(mirrors) = value.get_mut("mirrors").and_then(|m| m.as_object_mut()) {
-        mirrors.retain(|_, mirror| !mirror.is_null());
-    }
-    value
+/// Where downloaded tools are kept.
+pub(super) fn cache() -> PathBuf {
+    tool_cache(var)
 }
 
 /// The source of the clusters of a session that exists: what made it, whatever the options and variables say.
@@ -129,7 +125,26 @@ fn settings_with(global: &Global, spec: Spec, session: Session, provider: Arc<dy
         return Err(Failure::usage(text::current().get("cli-bad-timeout-scale"), None));
     }
     let waiting = Waiting::new(Arc::new(RealClock::default()), Limits::scaled(global.timeout_scale));
-    Ok(Settings { spec, session, provider, waiting, cache: tool_cache(var) })
+    Ok(Settings { spec, session, provider, waiting, cache: tool_cache(var), policy: policy(global)? })
+}
+
+/// What is done with an environment: what the options say over what the variables say.
+pub(super) fn policy(global: &Global) -> Result<Policy, Failure> {
+    let usage = |e: PolicyError| Failure::usage(e.to_string(), None);
+    let mut policy = Policy::from_variables(var).map_err(usage)?;
+    if let Some(word) = &global.keep {
+        policy.keep = Keep::from_word("--keep", word).map_err(usage)?;
+    }
+    if let Some(word) = &global.reuse {
+        policy.reuse = Reuse::from_word("--reuse", word).map_err(usage)?;
+    }
+    if let Some(word) = &global.on_drift {
+        policy.on_drift = OnDrift::from_word("--on-drift", word).map_err(usage)?;
+    }
+    if let Some(word) = &global.ttl {
+        policy.ttl = ttl("--ttl", word).map_err(usage)?;
+    }
+    Ok(policy)
 }
 
 /// Refuses a form that a command does not have.

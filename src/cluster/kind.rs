@@ -144,7 +144,8 @@ impl Kind {
             Found::Ours(nodes) => {
                 if recorded.as_ref().is_some_and(|c| c.phase == ClusterPhase::Made) {
                     if recorded.is_some_and(|c| c.config != config) {
-                        let args = [("cluster", context.spec.cluster.name.clone())];
+                        let drifts = "the kind configuration".to_owned();
+                        let args = [("cluster", context.spec.cluster.name.clone()), ("drifts", drifts)];
                         return Err(StageError::refused("cluster-drift", args));
                     }
                     match self.repair(context, &nodes).await? {

@@ -1,5 +1,7 @@
 //! The append-only event log of a run, JSON Lines; the only source of every report.
 
+#[cfg(debug_assertions)]
+mod crash;
 mod event;
 mod redact;
 
@@ -123,6 +125,8 @@ impl Journal {
                 inner.broken = Some(e);
             }
             inner.records.push(record.clone());
+            #[cfg(debug_assertions)]
+            crash::at(&line);
             record
         };
         if let Some(listener) = self.listener.as_ref() {

@@ -3,19 +3,26 @@
 //! Everything that meshproof creates outside this directory is written into `state.json` before it is created, so that a later run knows
 //! what may be its own.
 
+mod index;
+mod lease;
 mod lock;
+pub mod reaper;
+mod standing;
+mod state;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use lock::{LockError, SessionLock};
-
-use crate::journal::Transcript;
+pub use index::{Index, Indexed};
+pub use lease::Lease;
+pub use lock::{Holder, LockError, SessionLock};
+pub use standing::Standing;
+pub use state::{ClusterPhase, ClusterState, Owner, Phase, STATE_VERSION, State};
 
 /// Errors of the state directory.
 #[derive(Debug, thiserror::Error)]
@@ -68,105 +75,14 @@ pub enum SessionError {
     Lock(#[source] LockError),
 }
 
-/// How far the cluster of a session is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ClusterPhase {
-    /// `kind create cluster` was started and has not reported success.
-    Creating,
-    /// It was made whole once.
-    Made,
-}
-
-/// The cluster that a session has made or is making.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ClusterState {
-    /// Name in kind.
-    pub name: String,
-    /// How far it is.
-    pub phase: ClusterPhase,
-    /// The kind configuration that it was made from.
-    pub config: String,
-}
-
-/// Whether someone works on the session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Phase {
-    /// An owner process is at work; if it is dead the session is orphaned.
-    Provisioning,
-    /// No process owns it; it ends by `down`.
-    Kept,
-}
-
-/// What is on the disk about a session.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct State {
-    /// Version of this file's shape.
-    pub version: u32,
-    /// Session id.
-    pub id: String,
-    /// When the session began.
-    pub created: Timestamp,
-    /// Backend of the environment.
-    pub backend: String,
-    /// Whether someone works on it.
-    pub phase: Phase,
-    /// The process that is or was at work.
-    pub owner: Owner,
-    /// The resolved spec of the last `up`.
-    pub spec: serde_json::Value,
-    /// The cluster.
-    #[serde(default)]
-    pub cluster: Option<ClusterState>,
-    /// Volumes of the cluster's nodes: a node that somebody else removed leaves its volume behind.
-    #[serde(default)]
-    pub volumes: Vec<String>,
-    /// Whether this session made the network of kind.
-    #[serde(default)]
-    pub network: bool,
-    /// The last run.
-    #[serde(default)]
-    pub last_run: Option<String>,
-    /// Where the kept manifests came from, by name.
-    #[serde(default)]
-    pub manifests: BTreeMap<String, String>,
-    /// What the stages that are done were made from, by stage.
-    #[serde(default)]
-    pub stages: BTreeMap<String, serde_json::Value>,
-    /// What stages recorded while they provisioned, by name.
-    #[serde(default)]
-    pub transcripts: BTreeMap<String, Transcript>,
-}
-
-/// A process, told apart from a later one with the same id.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Owner {
-    /// Process id.
-    pub pid: u32,
-    /// Its start time in clock ticks since boot, where the system has it.
-    pub start_ticks: Option<u64>,
-}
-
-impl Owner {
-    /// This process.
-    #[must_use]
-    pub fn me() -> Self {
-        let pid = std::process::id();
-        Self { pid, start_ticks: crate::tools::start_ticks(pid) }
-    }
-}
-
-const STATE_VERSION: u32 = 1;
-
 /// How the names of files begin that were not yet written to their end.
 const UNFINISHED: &str = ".unfinished-";
 
+/// How long a kept environment lives without being used, unless somebody says otherwise.
+pub const DEFAULT_TTL: Duration = Duration::from_hours(7 * 24);
+
 /// Everything that meshproof keeps in a state directory, in the order in which it is removed.
-const ENTRIES: [&str; 12] = [
+const ENTRIES: [&str; 13] = [
     "agent.json",
     "agent.lock",
     "agent.log",
@@ -175,6 +91,7 @@ const ENTRIES: [&str; 12] = [
     "home",
     "kind-config.yaml",
     "kubeconfig",
+    "lease",
     "manifests",
     "runs",
     "state.json",
@@ -185,6 +102,7 @@ const ENTRIES: [&str; 12] = [
 #[derive(Debug, Clone)]
 pub struct Session {
     dir: PathBuf,
+    index: Option<Index>,
 }
 
 impl Session {
@@ -195,24 +113,27 @@ impl Session {
     /// [`SessionError::NoHome`].
     pub fn locate(given: Option<&Path>, current: &Path, var: impl Fn(&str) -> Option<String>) -> Result<Self, SessionError> {
         let set = |name: &str| var(name).filter(|v| !v.is_empty());
+        let base = state_home(&set).map(|home| home.join("meshproof"));
+        let index = base.clone().map(Index::below);
         let dir = if let Some(dir) = given.map(Path::to_path_buf).or_else(|| set("MESHPROOF_STATE").map(PathBuf::from)) {
             current.join(dir)
         } else {
-            let base = set("XDG_STATE_HOME")
-                .map(PathBuf::from)
-                .filter(|p| p.is_absolute())
-                .or_else(|| Some(PathBuf::from(set("HOME")?).join(".local/state")))
-                .ok_or(SessionError::NoHome)?;
-            base.join("meshproof").join(project_key(current))
+            base.ok_or(SessionError::NoHome)?.join(project_key(current))
         };
         // kind and the engine clean the paths of mounts; ours must compare equal to theirs.
-        Ok(Self { dir: clean(&dir) })
+        Ok(Self { dir: clean(&dir), index })
     }
 
-    /// A state directory by its path.
+    /// A state directory by its path, which no list of sessions knows.
     #[must_use]
     pub fn at(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into() }
+        Self { dir: dir.into(), index: None }
+    }
+
+    /// The list of this user's sessions, where a place for it is known.
+    #[must_use]
+    pub fn index(&self) -> Option<&Index> {
+        self.index.as_ref()
     }
 
     /// Refuses a directory that holds anything but an environment: it would be ours to remove later.
@@ -313,7 +234,8 @@ impl Session {
             created: Timestamp::now(),
             backend: backend.to_owned(),
             phase: Phase::Provisioning,
-            owner: Owner::me(),
+            owner: Some(Owner::me()),
+            ttl_seconds: Some(DEFAULT_TTL.as_secs()),
             spec,
             cluster: None,
             volumes: Vec::new(),
@@ -398,6 +320,12 @@ fn clean(path: &Path) -> PathBuf {
     out
 }
 
+/// The XDG state directory.
+fn state_home(set: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let given = set("XDG_STATE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
+    given.or_else(|| Some(PathBuf::from(set("HOME")?).join(".local/state")))
+}
+
 /// A name and a hash of the project's directory.
 fn project_key(current: &Path) -> String {
     let project = current.ancestors().find(|d| d.join("meshproof.yaml").exists() || d.join(".git").exists()).unwrap_or(current);
@@ -426,81 +354,4 @@ pub fn run_id() -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_state_directory_follows_flag_variable_and_project() {
-        let root = tempfile::tempdir().unwrap();
-        let deep = root.path().join("shop/src/deep");
-        std::fs::create_dir_all(&deep).unwrap();
-        let vars = |n: &str| match n {
-            "HOME" => Some("/home/u".to_owned()),
-            _ => None,
-        };
-        let locate = |given: Option<&Path>, dir: &Path| Session::locate(given, dir, vars).unwrap().dir().to_path_buf();
-        assert_eq!(locate(Some(Path::new("/x")), &deep), Path::new("/x"));
-        assert_eq!(locate(Some(Path::new("rel")), &deep), deep.join("rel"));
-        assert_ne!(locate(None, &deep), locate(None, deep.parent().unwrap()));
-        std::fs::write(root.path().join("shop/meshproof.yaml"), "").unwrap();
-        assert_eq!(locate(None, &deep), locate(None, deep.parent().unwrap()), "the same project, the same session");
-        assert!(locate(None, &deep).starts_with("/home/u/.local/state/meshproof/"));
-        assert!(matches!(Session::locate(None, &deep, |_| None), Err(SessionError::NoHome)));
-        let by_variable = Session::locate(None, &deep, |n| (n == "MESHPROOF_STATE").then(|| "/s".to_owned())).unwrap();
-        assert_eq!(by_variable.dir(), Path::new("/s"));
-    }
-
-    #[test]
-    fn a_state_survives_the_disk_and_damage_is_told_from_absence() {
-        let dir = tempfile::tempdir().unwrap();
-        let session = Session { dir: dir.path().join("s") };
-        assert_eq!(session.load().unwrap(), None);
-        let mut state = session.begin("kind", serde_json::json!({"a": 1}));
-        state.cluster = Some(ClusterState { name: "c".into(), phase: ClusterPhase::Creating, config: "x".into() });
-        session.save(&state).unwrap();
-        assert_eq!(session.load().unwrap(), Some(state));
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            assert_eq!(std::fs::metadata(session.dir()).unwrap().permissions().mode() & 0o777, 0o700);
-            assert_eq!(std::fs::metadata(session.dir().join("state.json")).unwrap().permissions().mode() & 0o777, 0o600);
-        }
-        std::fs::write(session.dir().join(".unfinished-1"), "of a run that was killed").unwrap();
-        session.check_ours().unwrap();
-        std::fs::write(session.dir().join("state.json"), "{").unwrap();
-        assert!(matches!(session.load(), Err(SessionError::Damaged { .. })));
-        assert!(session.remove().unwrap());
-        assert!(session.remove().unwrap());
-        assert!(!session.dir().exists());
-    }
-
-    #[test]
-    fn what_is_not_ours_is_neither_taken_over_nor_removed() {
-        let dir = tempfile::tempdir().unwrap();
-        let session = Session { dir: dir.path().to_owned() };
-        session.check_ours().unwrap();
-        std::fs::write(dir.path().join("main.rs"), "fn main() {}").unwrap();
-        assert!(matches!(session.check_ours(), Err(SessionError::NotOurs { entry, .. }) if entry == "main.rs"));
-        session.save(&session.begin("kind", serde_json::json!({}))).unwrap();
-        session.check_ours().unwrap();
-        assert!(!session.remove().unwrap(), "the directory stays");
-        assert!(dir.path().join("main.rs").exists());
-        assert!(!dir.path().join("state.json").exists());
-    }
-
-    #[test]
-    fn paths_are_cleaned_as_the_engine_cleans_them() {
-        for (path, cleaned) in [("/w/./st", "/w/st"), ("/w/x/../st", "/w/st"), ("/w//st/", "/w/st"), ("/../st", "/st")] {
-            assert_eq!(clean(Path::new(path)), Path::new(cleaned), "{path}");
-        }
-    }
-
-    #[test]
-    fn a_state_of_another_version_is_told_from_damage() {
-        let dir = tempfile::tempdir().unwrap();
-        let session = Session { dir: dir.path().to_owned() };
-        let state = State { version: 99, ..session.begin("kind", serde_json::json!({})) };
-        session.save(&state).unwrap();
-        assert!(matches!(session.load(), Err(SessionError::Version { version: 99, .. })));
-    }
-}
+mod tests;

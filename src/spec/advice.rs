@@ -79,11 +79,12 @@ fn is_loopback(url: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback() || address.is_unspecified())
 }
 
-/// Names the environment that a spec describes: equal specs have equal fingerprints on every machine.
+/// Sixteen hex digits that name what is described: a spec, or what the stages were made from. Equal ones have equal fingerprints on every
+/// machine.
 #[must_use]
-#[expect(clippy::missing_panics_doc, reason = "a spec always serialises")]
-pub fn fingerprint(spec: &Spec) -> String {
-    let value = serde_json::to_value(spec).expect("a spec has text keys only");
+#[expect(clippy::missing_panics_doc, reason = "specs and their parts always serialise")]
+pub fn fingerprint(described: &impl serde::Serialize) -> String {
+    let value = serde_json::to_value(described).expect("it has text keys only");
     let digest = Sha256::digest(canonical(value).to_string());
     hex::encode(&digest[..8])
 }
@@ -110,6 +111,18 @@ pub fn to_document(spec: &Spec) -> Value {
         null_what_is_gone(&mut document, &layer.value);
     }
     document
+}
+
+/// The spec of a document that [`to_document`] made.
+///
+/// # Errors
+/// When it is of another version, or damaged.
+pub fn from_document(document: &Value) -> Result<Spec, serde_json::Error> {
+    let mut document = document.clone();
+    if let Some(mirrors) = document.get_mut("mirrors").and_then(Value::as_object_mut) {
+        mirrors.retain(|_, mirror| !mirror.is_null());
+    }
+    serde_json::from_value(document)
 }
 
 fn null_what_is_gone(document: &mut Value, profile: &Value) {

@@ -16,7 +16,7 @@ mod version;
 #[cfg(test)]
 mod tests;
 
-pub use advice::{Advisory, advisories, fingerprint, to_document};
+pub use advice::{Advisory, advisories, fingerprint, from_document, to_document};
 pub use error::{Origin, SetProblem, SpecError};
 pub use load::{Request, load};
 pub use model::*;

@@ -134,6 +134,20 @@ async fn one(stage: &Stage, context: &Arc<Context>, manner: Manner) -> (&'static
     (stage.id, outcome)
 }
 
+/// Journals that nothing was done because of an error: the first stage failed of it, and the others are blocked.
+pub fn refuse(plan: &Plan, context: &Context, error: &StageError) -> BTreeMap<&'static str, StageOutcome> {
+    let mut ended = BTreeMap::new();
+    let Some(first) = plan.stages.first() else { return ended };
+    context.journal.write(Event::StageStarted { stage: first.id.to_owned() });
+    finish(context, first.id, Instant::now(), failed(error));
+    ended.insert(first.id, StageOutcome::Failed);
+    for stage in &plan.stages[1..] {
+        finish(context, stage.id, Instant::now(), StageResult::Blocked { by: first.id.to_owned() });
+        ended.insert(stage.id, StageOutcome::Blocked(first.id.to_owned()));
+    }
+    ended
+}
+
 async fn bring(stage: &Stage, context: &StageContext, manner: Manner) -> Result<Done, StageError> {
     let heeds = stage.action.heeds(&context.spec, context.provider.as_ref());
     let done = match stage.action.look(context).await? {

@@ -24,7 +24,7 @@ pub(crate) use context::bound_kubectl;
 pub use context::{Context, StageContext};
 pub use error::StageError;
 pub(crate) use gateway_api::{MANIFEST as GATEWAY_API_MANIFEST, bundle, crds_of};
-pub use graph::{Manner, Plan, PlanError, StageOutcome, run};
+pub use graph::{Manner, Plan, PlanError, StageOutcome, refuse, run};
 pub use istio::{INSTALL as ISTIO_INSTALL, VERSION_BEFORE as ISTIO_VERSION_BEFORE};
 
 use crate::cluster::Provider;

@@ -47,6 +47,8 @@ pub enum Limit {
     Outcome,
     /// Another process gives up the session's lock.
     SessionLock,
+    /// Another process has provisioned the environment that is shared with it: what its stages may take together.
+    SharedEnvironment,
 }
 
 impl Limit {
@@ -63,6 +65,7 @@ impl Limit {
             Self::ImagePull => 90,
             Self::Dashboard | Self::IstioReady => 300,
             Self::IstioInstall => 1260,
+            Self::SharedEnvironment => 3600,
         })
     }
 }

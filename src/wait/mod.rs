@@ -169,6 +169,17 @@ impl Waiting {
         }
     }
 
+    /// Does something again and again, as a heartbeat does, until it is dropped.
+    pub fn every<A: FnMut() + Send + 'static>(&self, interval: Duration, mut act: A) -> impl Future<Output = ()> + Send + use<A> {
+        let clock = Arc::clone(&self.clock);
+        async move {
+            loop {
+                clock.sleep_until(clock.now() + interval).await;
+                act();
+            }
+        }
+    }
+
     /// Bounds a future by a limit of the table.
     ///
     /// # Errors

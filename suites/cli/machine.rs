@@ -76,11 +76,31 @@ impl Machine {
 
     /// Starts the binary.
     pub(crate) fn start(&self, args: &[&str]) -> Started {
-        let mut child = command(env!("CARGO_BIN_EXE_meshproof"))
-            .args(args)
+        self.start_with(&[], args)
+    }
+
+    /// Starts the binary with more variables.
+    pub(crate) fn start_with(&self, variables: &[(&str, &str)], args: &[&str]) -> Started {
+        let mut command = command(env!("CARGO_BIN_EXE_meshproof"));
+        command.args(args).envs(variables.iter().copied());
+        self.start_command(command)
+    }
+
+    /// Runs the binary where no file can grow beyond so many blocks of 512 bytes: as on a full disk, every write fails.
+    pub(crate) fn run_with_file_limit(&self, blocks: u32, args: &[&str]) -> Said {
+        let mut command = command("/bin/sh");
+        let script = format!("ulimit -f {blocks}; trap '' XFSZ; exec \"$0\" \"$@\"");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_meshproof")]).args(args);
+        self.start_command(command).end()
+    }
+
+    fn start_command(&self, mut command: Command) -> Started {
+        let variables = command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect::<Vec<_>>();
+        let mut child = command
             .current_dir(self.path("work"))
             .env_clear()
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .envs(variables)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -123,6 +143,14 @@ impl Started {
             let line = line.unwrap_or_else(|e| panic!("it did not say `{text}` ({e}), only:\n{}", self.seen));
             self.seen += &line;
         }
+    }
+
+    /// Waits for its end, which must be SIGKILL.
+    pub(crate) fn is_killed(mut self) {
+        use std::os::unix::process::ExitStatusExt as _;
+        // Whatever it started may still hold its streams.
+        let status = self.child.wait().expect("its end can be awaited");
+        assert_eq!(status.signal(), Some(9), "{status}");
     }
 
     /// Waits for its end.

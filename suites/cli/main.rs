@@ -20,4 +20,5 @@ mod interrupt;
 mod nothing_there;
 mod plan;
 mod preflight;
+mod sessions;
 mod spec_errors;

@@ -81,13 +81,16 @@ impl Embedded {
             }
         } else if self.alive(&context.session).await {
             if recorded.is_some_and(|c| c.phase == ClusterPhase::Made) {
-                return Err(StageError::refused("cluster-drift", [("cluster", context.spec.cluster.name.clone())]));
+                let args = [("cluster", context.spec.cluster.name.clone()), ("drifts", "what its agent was started with".to_owned())];
+                return Err(StageError::refused("cluster-drift", args));
             }
         } else if recorded.is_some_and(|c| c.phase == ClusterPhase::Made) {
             let message = text::current().with("warning-agent-gone", &[("cluster", &context.spec.cluster.name)]);
             context.journal.write(Event::Warning { message });
         }
         let name = context.spec.cluster.name.clone();
+        // The agent reads it, and whatever stood here before was made from another one.
+        context.record_spec()?;
         context.record(|state| {
             state.cluster = Some(ClusterState { name, phase: ClusterPhase::Creating, config: config.to_string() });
             // What was installed in a cluster that is gone proves nothing about this one.

@@ -40,8 +40,15 @@ refusal-port-busy = 127.0.0.1:{ $port } is in use, and `kubectl proxy` would nee
     .hint = End the process that listens there (a `kubectl proxy` of your own, perhaps), or take a free port: --set kubectlProxy.port=0
 refusal-cluster-taken = The name { $cluster } is taken: the container { $container } was not made by this environment
     .hint = Choose another name with --set cluster.name=NAME. If the cluster is yours and no longer needed: kind delete cluster --name { $cluster }
-refusal-cluster-drift = The cluster { $cluster } was made from another configuration than the spec now asks for
-    .hint = meshproof down removes it; the next up makes it anew.
+refusal-cluster-drift = The cluster { $cluster } was made from another configuration than the spec now asks for: { $drifts }
+    .hint = meshproof down removes it, and the next up makes it anew; --on-drift recreate does both.
+refusal-drift = The environment was made from another spec: { $drifts }
+    .hint = --on-drift apply changes what can be changed in it, --on-drift recreate makes it anew.
+refusal-remains = The environment could not be removed: { $what }
+    .hint = Remove what remains by hand, then run it again.
+warning-fresh = --reuse never: the environment that was there is removed first.
+warning-drift-recreate = The environment was made from another spec and is made anew: { $drifts }
+warning-drift-apply = The environment was made from another spec and is changed: { $drifts }
 refusal-docker-cli = kind needs the `docker` command, and there is none on PATH
     .hint = Install the Docker command line (the package docker-cli or docker.io).
 refusal-cgroup-v1 = Kubernetes { $kubernetes } does not run on a host with cgroup v1

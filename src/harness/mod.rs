@@ -1,20 +1,27 @@
 //! One run from beginning to end: spec and state directory, stages, outcomes, journal. The command line and the fixture both start here.
 
+mod drift;
+mod policy;
+mod settings;
+
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::cluster::{Installs, Provider, Teardown};
+use crate::cluster::{Installs, Teardown};
 use crate::journal::{Event, FORMAT_VERSION, Journal, JournalError, Record};
 use crate::outcomes::{Environment, Outcome, block_all, judge_all, stand_ins};
 use crate::report::{Summary, exit_code};
-use crate::session::{Owner, Phase, Session, SessionError, SessionLock, State, run_id};
-use crate::spec::{Advisory, Request, Spec, SpecError, advisories, load, to_document};
+use crate::session::{Indexed, Lease, Owner, Phase, Session, SessionError, SessionLock, State, run_id};
+use crate::spec::{Advisory, Spec, advisories, to_document};
 use crate::stages::{self, Context, Manner, Plan, StageError, StageOutcome};
 use crate::text;
-use crate::tools::{Tools, end_if_same, is_alive};
+use crate::tools::{Tools, end_if_same};
 use crate::wait::{Limits, RealClock, Waiting};
+
+pub use drift::Drift;
+pub use policy::{Keep, OnDrift, Policy, PolicyError, Reuse, Word, ttl};
+pub use settings::{Settings, SettingsError, named_specs, spec_files, tool_cache};
 
 /// Errors that keep a run from beginning or ending properly. What goes wrong in between is in the journal.
 #[derive(Debug, thiserror::Error)]
@@ -46,77 +53,6 @@ impl HarnessError {
     }
 }
 
-/// What a run works with.
-pub struct Settings {
-    /// The resolved spec.
-    pub spec: Spec,
-    /// The state directory.
-    pub session: Session,
-    /// Where the cluster comes from.
-    pub provider: Arc<dyn Provider>,
-    /// Clock and timeout table.
-    pub waiting: Waiting,
-    /// Where downloaded tools are kept.
-    pub cache: PathBuf,
-}
-
-impl std::fmt::Debug for Settings {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Settings").field("session", &self.session).finish_non_exhaustive()
-    }
-}
-
-/// Errors of [`Settings::from_environment`].
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// The spec.
-    #[error(transparent)]
-    Spec(#[from] SpecError),
-    /// The state directory.
-    #[error(transparent)]
-    Session(#[from] SessionError),
-    /// The current directory, which names the project, is not known.
-    #[error("cannot tell the current directory")]
-    CurrentDirectory(#[source] std::io::Error),
-}
-
-impl Settings {
-    /// What the command line works with when it is given no options: the spec files of `MESHPROOF_SPEC` (separated by colons) or the
-    /// `meshproof.yaml` of the current directory, and the state directory of `MESHPROOF_STATE` or that of the project.
-    ///
-    /// # Errors
-    /// When the spec is wrong or the state directory is not known.
-    pub fn from_environment(provider: Arc<dyn Provider>) -> Result<Self, SettingsError> {
-        let var = |name: &str| std::env::var(name).ok();
-        let spec = load(&Request { files: spec_files(named_specs(var)), ..Request::default() })?;
-        let current = std::env::current_dir().map_err(SettingsError::CurrentDirectory)?;
-        let session = Session::locate(None, &current, var)?;
-        let waiting = Waiting::new(Arc::new(RealClock::default()), Limits::default());
-        Ok(Self { spec, session, provider, waiting, cache: tool_cache(var) })
-    }
-}
-
-/// The files of `MESHPROOF_SPEC`, separated by colons; `var` looks up an environment variable.
-#[must_use]
-pub fn named_specs(var: impl Fn(&str) -> Option<String>) -> Vec<PathBuf> {
-    var("MESHPROOF_SPEC").unwrap_or_default().split(':').filter(|f| !f.is_empty()).map(PathBuf::from).collect()
-}
-
-/// The spec files that were named, or else the `meshproof.yaml` of the current directory where there is one.
-#[must_use]
-pub fn spec_files(named: Vec<PathBuf>) -> Vec<PathBuf> {
-    let default = Path::new("meshproof.yaml");
-    if named.is_empty() && default.exists() { vec![default.to_owned()] } else { named }
-}
-
-/// Where downloaded tools are kept; `var` looks up an environment variable.
-#[must_use]
-pub fn tool_cache(var: impl Fn(&str) -> Option<String>) -> PathBuf {
-    let base = var("XDG_CACHE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
-    let base = base.or_else(|| Some(PathBuf::from(var("HOME")?).join(".cache"))).unwrap_or_else(std::env::temp_dir);
-    base.join("meshproof").join("tools")
-}
-
 /// What a run is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -143,6 +79,13 @@ fn same_cluster(session: &Session, spec: &Spec, backend: &str) -> Result<(), Har
     Ok(())
 }
 
+/// What a removal leaves in the state directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leave {
+    Nothing,
+    Runs,
+}
+
 /// A run that has begun: it holds the session's lock and a journal.
 #[derive(Debug)]
 pub struct Harness {
@@ -150,9 +93,12 @@ pub struct Harness {
     pub context: Arc<Context>,
     plan: Plan,
     outcomes: Vec<Outcome>,
+    policy: Policy,
     command: &'static str,
     start: Instant,
     _lock: SessionLock,
+    /// Held while a run looks at the environment, so that nobody removes it meanwhile.
+    lease: tokio::sync::Mutex<Option<Lease>>,
 }
 
 impl Harness {
@@ -168,26 +114,49 @@ impl Harness {
         purpose: Purpose,
         listener: impl Fn(&Record) + Send + Sync + 'static,
     ) -> Result<Self, HarnessError> {
-        let Settings { spec, session, provider, waiting, cache } = settings;
+        let Settings { session, provider, waiting, spec, .. } = &settings;
         // Once before anything is written, and again when nobody else can be at work.
         session.check_ours()?;
-        same_cluster(&session, &spec, provider.name())?;
+        if settings.policy.reuse == Reuse::Require && purpose == Purpose::Provision && session.load()?.is_none() {
+            return Err(StageError::refused("no-session", [("dir", session.dir().display().to_string())]).into());
+        }
+        same_cluster(session, spec, provider.name())?;
         session.prepare()?;
-        let lock = SessionLock::take(session.dir(), &waiting).await.map_err(SessionError::Lock)?;
+        let lock = SessionLock::take(session.dir(), waiting, command).await.map_err(SessionError::Lock)?;
+        Self::begin_locked(settings, lock, command, purpose, listener).await
+    }
+
+    /// The same for whoever has the session's lock already.
+    ///
+    /// # Errors
+    /// As [`Harness::begin`].
+    pub async fn begin_locked(
+        settings: Settings,
+        lock: SessionLock,
+        command: &'static str,
+        purpose: Purpose,
+        listener: impl Fn(&Record) + Send + Sync + 'static,
+    ) -> Result<Self, HarnessError> {
+        let Settings { spec, session, provider, waiting, cache, policy } = settings;
+        session.check_ours()?;
         same_cluster(&session, &spec, provider.name())?;
-        let (state, orphan) = match session.load()? {
+        let run = run_id();
+        let (state, dead) = match session.load()? {
             None => (session.begin(provider.name(), to_document(&spec)), None),
             Some(mut state) => {
-                let orphan = (state.phase == Phase::Provisioning).then(|| (state.owner.clone(), state.last_run.clone()));
+                let dead = state.owner.take().map(|owner| (owner, state.last_run.clone()));
                 if purpose == Purpose::Provision {
                     // Without a cluster there is nothing yet that another backend would have to remove.
                     provider.name().clone_into(&mut state.backend);
                 }
-                // Whoever works on the session may start children, which a later run must find if this one is killed.
-                (State { phase: Phase::Provisioning, owner: Owner::me(), ..state }, orphan)
+                (state, dead)
             }
         };
-        let run = run_id();
+        // Before anything is made: whoever starts after a crash finds the session by this list.
+        if let Some(index) = session.index() {
+            let (id, dir) = (state.id.clone(), session.dir().to_owned());
+            index.add(&Indexed { id, dir, backend: state.backend.clone(), created: state.created })?;
+        }
         let journal = Journal::create(&session.journal(&run))?.listen(listener);
         let mut tools = Tools::new(&spec.tools, &spec.downloads, cache, journal.clone());
         if provider.installs() == Installs::FromManifests {
@@ -195,14 +164,21 @@ impl Harness {
         }
         let spec = Arc::new(spec);
         let context = Context::new(spec, session, state, journal, tools, waiting, provider, run);
-        if let Some((owner, last_run)) = orphan {
+        if let Some((owner, last_run)) = dead {
             end_children(&context, &owner, last_run.as_deref()).await;
         }
         let run = context.run.clone();
-        context.record(|state| state.last_run = Some(run))?;
+        context.record(|state| {
+            // Whoever works on the session may start children, which a later run must find if this one is killed.
+            (state.owner, state.last_run) = (Some(Owner::me()), Some(run));
+            if purpose == Purpose::Provision {
+                state.ttl_seconds = policy.ttl.map(|ttl| ttl.as_secs());
+            }
+        })?;
         let plan = Plan::new(stages::builtin()).map_err(|e| StageError::Other { message: e.to_string(), hint: None })?;
         let outcomes = crate::outcomes::builtin();
-        Ok(Self { context: Arc::new(context), plan, outcomes, command, start: Instant::now(), _lock: lock })
+        let lease = tokio::sync::Mutex::new(None);
+        Ok(Self { context: Arc::new(context), plan, outcomes, policy, command, start: Instant::now(), _lock: lock, lease })
     }
 
     fn announce(&self, stages: bool, outcomes: bool) {
@@ -224,22 +200,78 @@ impl Harness {
         }
     }
 
-    /// Nothing is made in a cluster that is somebody else's.
+    /// Nothing is made in a cluster that is somebody else's, nor where what is there is all that may be used.
     fn manner(&self) -> Manner {
-        if self.context.provider.installs() == Installs::Nothing { Manner::Look } else { Manner::Make }
+        let look = self.context.provider.installs() == Installs::Nothing || self.policy.reuse == Reuse::Require;
+        if look { Manner::Look } else { Manner::Make }
+    }
+
+    async fn provision(&self) -> BTreeMap<&'static str, StageOutcome> {
+        if let Err(error) = self.clear().await {
+            return stages::refuse(&self.plan, &self.context, &error);
+        }
+        stages::run(&self.plan, &self.context, self.manner()).await
+    }
+
+    /// Removes an environment that is not to be used, and refuses one that was made from another spec. Changes nothing else.
+    async fn clear(&self) -> Result<(), StageError> {
+        let context = &self.context;
+        let state = context.state();
+        let wanted = drift::heeded(&self.plan, &context.spec, context.provider.as_ref());
+        let drifts = drift::drifts(&state.stages, &wanted);
+        let named = drifts.iter().map(|d| context.journal.redactor().text(&d.to_string())).collect::<Vec<_>>().join("; ");
+        let texts = text::current();
+        if state.cluster.is_none() && self.policy.reuse == Reuse::Require && self.manner() == Manner::Look {
+            return Err(StageError::refused("no-environment", [("cluster", context.spec.cluster.name.clone())]));
+        }
+        if state.cluster.is_none() || context.provider.installs() == Installs::Nothing {
+            return self.share().await;
+        }
+        let remake = match (self.policy.reuse, self.policy.on_drift) {
+            (Reuse::Never, _) => Some(texts.get("warning-fresh")),
+            _ if drifts.is_empty() => None,
+            (Reuse::Require, _) | (_, OnDrift::Refuse) => return Err(StageError::refused("drift", [("drifts", named)])),
+            (_, OnDrift::Recreate) => Some(texts.with("warning-drift-recreate", &[("drifts", &named)])),
+            // The stage would refuse it as well, but by then others would have been changed.
+            (_, OnDrift::Apply) if drifts.iter().any(|d| d.stage == "cluster") => {
+                return Err(StageError::refused("cluster-drift", [("cluster", context.spec.cluster.name.clone()), ("drifts", named)]));
+            }
+            (_, OnDrift::Apply) => {
+                context.journal.write(Event::Warning { message: texts.with("warning-drift-apply", &[("drifts", &named)]) });
+                None
+            }
+        };
+        if let Some(message) = remake {
+            context.journal.write(Event::Warning { message });
+            let _alone = Lease::alone(context.session.dir(), &context.waiting).await.map_err(SessionError::Lock)?;
+            let done = context.provider.teardown(context).await?;
+            if !done.remains.is_empty() {
+                return Err(StageError::refused("remains", [("what", done.remains.join("; "))]));
+            }
+            context.record(State::forget_cluster)?;
+        }
+        self.share().await
+    }
+
+    /// Uses the environment from here on, so that nobody removes it meanwhile.
+    async fn share(&self) -> Result<(), StageError> {
+        let context = &self.context;
+        let lease = Lease::share(context.session.dir(), &context.waiting).await.map_err(SessionError::Lock)?;
+        *self.lease.lock().await = Some(lease);
+        Ok(())
     }
 
     /// Provisions, or finds everything provisioned. The journal tells how it went.
     pub async fn up(&self) -> u8 {
         self.announce(true, false);
-        stages::run(&self.plan, &self.context, self.manner()).await;
+        self.provision().await;
         self.finish()
     }
 
     /// Provisions, then judges every outcome that is not blocked.
     pub async fn run(&self) -> u8 {
         self.announce(true, true);
-        let ended = stages::run(&self.plan, &self.context, self.manner()).await;
+        let ended = self.provision().await;
         match ended.get("cluster").and_then(|c| c.root("cluster")) {
             Some(root) => block_all(&self.outcomes, &ended, root, &self.context.journal),
             None => match Environment::open(Arc::clone(&self.context)).await {
@@ -259,6 +291,7 @@ impl Harness {
     /// When there is no environment.
     pub async fn verify(&self) -> Result<u8, HarnessError> {
         self.announce(false, true);
+        self.share().await?;
         match Environment::open(Arc::clone(&self.context)).await {
             Ok(environment) => {
                 self.judge(&environment, &BTreeMap::new()).await;
@@ -308,19 +341,49 @@ impl Harness {
     /// # Errors
     /// When the engine does not answer or something cannot be removed.
     pub async fn down(self) -> Result<Teardown, HarnessError> {
+        self.lease.lock().await.take();
+        let alone = Lease::alone(self.context.session.dir(), &self.context.waiting).await.map_err(SessionError::Lock)?;
+        self.down_alone(alone).await
+    }
+
+    /// Removes the cluster of a run that failed. What is known about the failure stays in the state directory, for the next `down`.
+    ///
+    /// # Errors
+    /// As [`Harness::down`].
+    pub async fn down_but_runs(self) -> Result<Teardown, HarnessError> {
+        self.lease.lock().await.take();
+        let alone = Lease::alone(self.context.session.dir(), &self.context.waiting).await.map_err(SessionError::Lock)?;
+        self.tear_down(alone, Leave::Runs).await
+    }
+
+    /// [`Harness::down`] for whoever has the environment alone.
+    ///
+    /// # Errors
+    /// As [`Harness::down`].
+    pub async fn down_alone(self, alone: Lease) -> Result<Teardown, HarnessError> {
+        self.tear_down(alone, Leave::Nothing).await
+    }
+
+    async fn tear_down(self, alone: Lease, leave: Leave) -> Result<Teardown, HarnessError> {
         let context = &self.context;
         let mut done = match context.provider.teardown(context).await {
             Ok(done) => done,
             Err(e) => {
-                context.record(|state| state.phase = Phase::Kept)?;
+                self.release()?;
                 return Err(e.into());
             }
         };
-        if done.remains.is_empty() {
+        if done.remains.is_empty() && leave == Leave::Runs {
+            context.record(State::forget_cluster)?;
+            self.release()?;
+        } else if done.remains.is_empty() {
             let dir = context.session.dir().to_path_buf();
             if !context.session.remove()? {
                 done.remains.push(text::current().with("remains-directory", &[("dir", &dir.display().to_string())]));
                 return Ok(done);
+            }
+            if let Some(index) = context.session.index() {
+                index.remove(&context.state().id)?;
             }
             // The directory that holds all state directories goes with the last of them.
             if let Some(parent) = dir.parent().filter(|p| p.file_name().is_some_and(|n| n == "meshproof")) {
@@ -328,9 +391,21 @@ impl Harness {
             }
             done.removed.push(dir.display().to_string());
         } else {
-            context.record(|state| state.phase = Phase::Kept)?;
+            self.release()?;
         }
+        drop(alone);
         Ok(done)
+    }
+
+    /// Nobody works on the session any more, and somebody knows that it is there.
+    fn release(&self) -> Result<(), SessionError> {
+        self.context.record(|state| (state.phase, state.owner) = (Phase::Kept, None))
+    }
+
+    /// What is done with the environment.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// Ends a run that was interrupted: the journal says so, and the session is kept for a later `up` or `down`.
@@ -346,7 +421,7 @@ impl Harness {
 
     fn end(&self, code: u8) {
         let duration_ms = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        if let Err(e) = self.context.record(|state| state.phase = Phase::Kept) {
+        if let Err(e) = self.release() {
             self.context.journal.write(Event::Warning { message: crate::error::one_line(&e) });
         }
         self.context.journal.write(Event::RunFinished { exit_code: code, duration_ms });
@@ -364,15 +439,14 @@ pub async fn sweep(session: &Session) -> Result<bool, HarnessError> {
         return Ok(false);
     }
     let waiting = Waiting::new(Arc::new(RealClock::default()), Limits::default());
-    let _lock = SessionLock::take(session.dir(), &waiting).await.map_err(SessionError::Lock)?;
+    let _lock = SessionLock::take(session.dir(), &waiting, "down").await.map_err(SessionError::Lock)?;
     // Whoever held the lock may have begun a session, which is removed with all that it made or not at all.
     Ok(session.load()?.is_none() && session.remove()?)
 }
 
 /// A dead owner's `kind` or `istioctl` may still be at work; it is ended before anything else is done. Its journal names it by pid and start time.
 async fn end_children(context: &Context, owner: &Owner, run: Option<&str>) {
-    let alive = owner.start_ticks.is_some_and(|ticks| is_alive(owner.pid, ticks));
-    let Some(run) = run.filter(|_| !alive) else { return };
+    let Some(run) = run.filter(|_| !owner.alive()) else { return };
     let Ok(records) = crate::journal::read(&context.session.journal(run)) else { return };
     let mut running: BTreeMap<u32, u64> = BTreeMap::new();
     for record in records {
