@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::ValueEnum;
 use serde_json::json;
 
-use super::{Failure, Format, Global, print, print_json, select};
+use super::{Failure, Format, Global, choice, print, print_json, select};
 use crate::journal::OutcomeKind;
 use crate::outcomes::Outcome;
 use crate::spec::PROFILES;
@@ -42,11 +42,12 @@ fn outcome_json(outcome: &Outcome) -> serde_json::Value {
 pub(super) fn list(global: &Global, what: Kind) -> Result<u8, Failure> {
     select::no_junit(global)?;
     let json = global.format == Format::Json;
+    let outcomes = choice::selected(global)?;
     match what {
         Kind::Stages if json => print_json(&crate::stages::builtin().iter().map(Stage::info).collect::<Vec<_>>())?,
         Kind::Stages => print(&rows(crate::stages::builtin().iter().map(|s| [s.id.to_owned(), s.info().title])))?,
-        Kind::Outcomes if json => print_json(&crate::outcomes::builtin().iter().map(outcome_json).collect::<Vec<_>>())?,
-        Kind::Outcomes => print(&rows(crate::outcomes::builtin().iter().map(|o| {
+        Kind::Outcomes if json => print_json(&outcomes.iter().map(outcome_json).collect::<Vec<_>>())?,
+        Kind::Outcomes => print(&rows(outcomes.iter().map(|o| {
             let section = o.anchor.map_or("-", |a| a.section);
             [o.id.to_owned(), kind(o).to_owned(), section.to_owned(), o.info().title]
         })))?,

@@ -2,6 +2,7 @@
 
 mod agent;
 mod catalogue;
+mod choice;
 mod environment;
 mod plan;
 mod progress;
@@ -52,6 +53,18 @@ struct Global {
     /// Also write a `JUnit` report to this file.
     #[arg(long, global = true, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// Judge only these outcomes, for example "istio, section:2.1.2 and not kind:hardening". Of `run`, `verify` and `list outcomes`.
+    #[arg(long, global = true, value_name = "EXPR")]
+    select: Option<String>,
+    /// Leave an outcome out, or several (dashboard.proxy, *.ready), and say why; can be given several times. Of `run` and `verify`.
+    #[arg(long, global = true, value_name = "ID=REASON")]
+    skip: Vec<String>,
+    /// Judge only what failed, was blocked or was not finished in the last run that judged anything. Of `run` and `verify`.
+    #[arg(long, global = true)]
+    rerun_failed: bool,
+    /// Skipped and unsupported outcomes gate as well. Of `run` and `verify`.
+    #[arg(long, global = true)]
+    strict: bool,
     /// Multiply every time limit.
     #[arg(long, global = true, value_name = "X", default_value_t = 1.0)]
     timeout_scale: f64,
@@ -207,6 +220,7 @@ pub fn main() -> ExitCode {
 
 async fn dispatch(cli: &Cli) -> Result<u8, Failure> {
     let global = &cli.global;
+    choice::fits(global, &cli.command)?;
     match &cli.command {
         Command::Run => run::run(global, run::Work::Run).await,
         Command::Up => run::run(global, run::Work::Up).await,

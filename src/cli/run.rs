@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::progress::Progress;
-use super::{Failure, Format, Global, print, print_json, select, sessions};
+use super::{Failure, Format, Global, choice, print, print_json, select, sessions};
 use crate::harness::{Harness, Keep, Purpose};
 use crate::report::{Style, Summary, json, junit, terminal};
 use crate::text;
@@ -19,6 +19,9 @@ pub(super) enum Work {
 }
 
 pub(super) async fn run(global: &Global, work: Work) -> Result<u8, Failure> {
+    let choice = choice::choice(global)?;
+    // Once before anything is begun, and again by the harness when nobody else can be at work.
+    choice.of(&crate::outcomes::builtin(), &select::session(global)?)?;
     let (settings, name) = match work {
         Work::Verify => {
             let (session, state) = select::existing(global)?;
@@ -40,6 +43,7 @@ pub(super) async fn run(global: &Global, work: Work) -> Result<u8, Failure> {
             return Ok(130);
         }
     };
+    let harness = harness.choose(&choice)?;
     let ticking = progress.tick();
     let doing = async {
         match work {

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use crate::cluster::{Installs, Teardown};
 use crate::journal::{Event, FORMAT_VERSION, Journal, JournalError, Record};
-use crate::outcomes::{Environment, Outcome, block_all, judge_all, stand_ins};
+use crate::outcomes::{Choice, ChoiceError, Environment, Outcome, block_all, judge_all, stand_ins};
 use crate::report::{Summary, exit_code};
 use crate::session::{Indexed, Lease, Owner, Phase, Session, SessionError, SessionLock, State, run_id};
 use crate::spec::{Advisory, Spec, advisories, to_document};
@@ -94,6 +94,9 @@ pub struct Harness {
     plan: Plan,
     outcomes: Vec<Outcome>,
     policy: Policy,
+    not_selected: Vec<String>,
+    nothing_failed: Option<String>,
+    strict: bool,
     command: &'static str,
     start: Instant,
     _lock: SessionLock,
@@ -177,8 +180,39 @@ impl Harness {
         })?;
         let plan = Plan::new(stages::builtin()).map_err(|e| StageError::Other { message: e.to_string(), hint: None })?;
         let outcomes = crate::outcomes::builtin();
-        let lease = tokio::sync::Mutex::new(None);
-        Ok(Self { context: Arc::new(context), plan, outcomes, policy, command, start: Instant::now(), _lock: lock, lease })
+        let (not_selected, nothing_failed, strict) = (Vec::new(), None, false);
+        Ok(Self {
+            context: Arc::new(context),
+            plan,
+            outcomes,
+            policy,
+            not_selected,
+            nothing_failed,
+            strict,
+            command,
+            start: Instant::now(),
+            _lock: lock,
+            lease: tokio::sync::Mutex::new(None),
+        })
+    }
+
+    /// Judges what is chosen of its outcomes, and no more. [`Choice::of`] tells before a run is begun whether that can be.
+    ///
+    /// # Errors
+    /// When the choice cannot be followed; the run is then at its end.
+    pub fn choose(mut self, choice: &Choice) -> Result<Self, ChoiceError> {
+        let chosen = match choice.of(&self.outcomes, &self.context.session) {
+            Ok(chosen) => chosen,
+            Err(e) => {
+                self.end(2);
+                return Err(e);
+            }
+        };
+        self.outcomes = chosen.outcomes;
+        self.not_selected.extend(chosen.not_selected);
+        self.nothing_failed = chosen.nothing_failed;
+        self.strict = choice.strict;
+        Ok(self)
     }
 
     fn announce(&self, stages: bool, outcomes: bool) {
@@ -194,7 +228,13 @@ impl Harness {
             spec: to_document(&context.spec),
             stages: self.plan.stages().iter().filter(|_| stages).map(stages::Stage::info).collect(),
             outcomes: self.outcomes.iter().filter(|_| outcomes).map(Outcome::info).collect(),
+            not_selected: self.not_selected.iter().filter(|_| outcomes).cloned().collect(),
+            strict: self.strict,
         });
+        if let Some(run) = self.nothing_failed.as_ref().filter(|_| outcomes) {
+            let message = text::current().with("warning-nothing-failed", &[("run", run)]);
+            context.journal.write(Event::Warning { message });
+        }
         for advisory in advisories(&context.spec) {
             context.journal.write(Event::Warning { message: advice(&advisory) });
         }
@@ -414,7 +454,7 @@ impl Harness {
     }
 
     fn finish(&self) -> u8 {
-        let code = exit_code(&Summary::fold(&self.context.journal.records()), false);
+        let code = exit_code(&Summary::fold(&self.context.journal.records()), self.strict);
         self.end(code);
         code
     }

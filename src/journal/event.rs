@@ -197,8 +197,14 @@ pub enum Event {
         spec: serde_json::Value,
         /// Stages in plan order.
         stages: Vec<StageInfo>,
-        /// Outcomes in catalogue order.
+        /// Outcomes in catalogue order, without those that were not selected.
         outcomes: Vec<OutcomeInfo>,
+        /// Ids of the outcomes that this run was asked not to judge, in catalogue order.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        not_selected: Vec<String>,
+        /// Whether skipped and unsupported outcomes gate.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        strict: bool,
     },
     /// A fact about the environment, for example `kubernetes` = `v1.33.4`. A later one replaces an earlier one of the same name.
     Fact {

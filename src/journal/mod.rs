@@ -218,6 +218,8 @@ mod tests {
                 spec: serde_json::json!({"a": "very-secret-value"}),
                 stages: vec![StageInfo { id: "cluster".into(), title: "t".into(), needs: vec![] }],
                 outcomes: vec![],
+                not_selected: vec!["very-secret-value".into()],
+                strict: true,
             },
             Event::Fact { name: "n".into(), value: "v".into() },
             Event::StandIn { component: "ztunnel".into(), image: "i".into() },

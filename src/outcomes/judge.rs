@@ -29,12 +29,22 @@ pub struct Judged {
     pub diagnoses: Vec<Diagnosis>,
 }
 
+impl Judged {
+    /// A verdict without a look.
+    fn unseen(verdict: Verdict) -> Self {
+        Self { verdict, evidence: BTreeMap::new(), diagnoses: Vec::new() }
+    }
+}
+
 /// Judges one outcome. Takes no longer than the limit of an outcome.
 pub async fn judge(outcome: &Outcome, environment: &Environment) -> Judged {
+    if let Some(reason) = &outcome.skip {
+        return Judged::unseen(Verdict::Skipped { reason: reason.clone() });
+    }
     let missing = outcome.capabilities.iter().find_map(|c| Some((c, environment.missing(c)?)));
     if let Some((capability, reason)) = missing {
         let verdict = Verdict::Unsupported { capability: capability.to_string(), reason };
-        return Judged { verdict, evidence: BTreeMap::new(), diagnoses: Vec::new() };
+        return Judged::unseen(verdict);
     }
     let mut look = Look::default();
     let ended = environment.waiting.within(outcome.id, Limit::Outcome, outcome.check.check(environment, &mut look)).await;
@@ -89,8 +99,9 @@ pub async fn judge_all(
             let start = Instant::now();
             journal.write(Event::OutcomeStarted { outcome: outcome.id.to_owned() });
             let judged = match blocked_by(&outcome, stages) {
-                Some(by) => Judged { verdict: Verdict::Blocked { by }, evidence: BTreeMap::new(), diagnoses: Vec::new() },
-                None => judge(&outcome, environment).await,
+                // What someone asked to leave out is skipped, whatever else would be in its way.
+                Some(by) if outcome.skip.is_none() => Judged::unseen(Verdict::Blocked { by }),
+                _ => judge(&outcome, environment).await,
             };
             journal.write(finished(&outcome, start, &judged));
             judged
@@ -99,12 +110,14 @@ pub async fn judge_all(
     futures::stream::iter(outcomes.iter().map(one)).buffered(AT_ONCE).collect().await
 }
 
-/// Journals every outcome as blocked: there is no environment to look at.
+/// Journals every outcome as blocked, but for what is skipped: there is no environment to look at.
 pub fn block_all(outcomes: &[Outcome], stages: &BTreeMap<&'static str, StageOutcome>, root: &str, journal: &Journal) {
     for outcome in outcomes {
-        let by = blocked_by(outcome, stages).unwrap_or_else(|| root.to_owned());
-        let judged = Judged { verdict: Verdict::Blocked { by }, evidence: BTreeMap::new(), diagnoses: Vec::new() };
-        journal.write(finished(outcome, Instant::now(), &judged));
+        let verdict = match &outcome.skip {
+            Some(reason) => Verdict::Skipped { reason: reason.clone() },
+            None => Verdict::Blocked { by: blocked_by(outcome, stages).unwrap_or_else(|| root.to_owned()) },
+        };
+        journal.write(finished(outcome, Instant::now(), &Judged::unseen(verdict)));
     }
 }
 

@@ -1,5 +1,6 @@
 //! The documented claims, one file per chapter of the guide. An outcome judges; it never provisions.
 
+mod choice;
 mod cluster;
 mod dashboard;
 mod environment;
@@ -9,14 +10,19 @@ mod istioctl;
 mod judge;
 mod login;
 mod look;
+mod rerun;
+mod selection;
 mod standin;
 mod token;
 
 use std::sync::Arc;
 
+pub use choice::{Choice, ChoiceError, Chosen, Skip, SkipError, SkipProblem};
 pub use environment::{Environment, runtime_environment};
 pub use judge::{Judged, block_all, judge, judge_all};
 pub use look::{Check, Checked, Look, Stop};
+pub use rerun::Rerun;
+pub use selection::{Pattern, Selection, SelectionError, SelectionProblem};
 pub use standin::stand_ins;
 pub use token::request as request_token;
 
@@ -61,6 +67,8 @@ pub struct Outcome {
     pub capabilities: &'static [Capability],
     /// Outcomes of one group touch the same thing and are judged one after the other.
     pub group: Option<&'static str>,
+    /// Why someone asked to leave it out; it is then not looked at.
+    pub skip: Option<String>,
     /// The check.
     pub check: Arc<dyn Check>,
 }
@@ -76,13 +84,22 @@ impl Outcome {
     #[must_use]
     pub fn documented(id: &'static str, section: &'static str, sentence: &'static str, check: impl Check + 'static) -> Self {
         let anchor = Some(Anchor { section, sentence });
-        Self { id, kind: OutcomeKind::Documented, anchor, needs: &[], capabilities: &[], group: None, check: Arc::new(check) }
+        Self { id, kind: OutcomeKind::Documented, anchor, needs: &[], capabilities: &[], group: None, skip: None, check: Arc::new(check) }
     }
 
     /// An outcome that goes beyond the guide; its section is the one that it hardens.
     #[must_use]
     pub fn hardening(id: &'static str, check: impl Check + 'static) -> Self {
-        Self { id, kind: OutcomeKind::Hardening, anchor: None, needs: &[], capabilities: &[], group: None, check: Arc::new(check) }
+        Self {
+            id,
+            kind: OutcomeKind::Hardening,
+            anchor: None,
+            needs: &[],
+            capabilities: &[],
+            group: None,
+            skip: None,
+            check: Arc::new(check),
+        }
     }
 
     /// Names the stages that it needs.
@@ -103,6 +120,13 @@ impl Outcome {
     #[must_use]
     pub fn group(mut self, group: &'static str) -> Self {
         self.group = Some(group);
+        self
+    }
+
+    /// Leaves it out for a reason that every report gives.
+    #[must_use]
+    pub fn skipped(mut self, reason: impl Into<String>) -> Self {
+        self.skip = Some(reason.into());
         self
     }
 
@@ -137,12 +161,14 @@ pub fn builtin() -> Vec<Outcome> {
 #[cfg(test)]
 mod tests {
     mod cases;
+    mod choice;
     mod cluster;
     mod dashboard;
     mod gateway_api;
     mod istio;
     mod judge;
     mod login;
+    mod selection;
 
     use std::collections::BTreeSet;
 

@@ -26,6 +26,8 @@ pub struct RunInfo {
     pub fidelity: Fidelity,
     /// The resolved spec.
     pub spec: Value,
+    /// Whether skipped and unsupported outcomes gate.
+    pub strict: bool,
 }
 
 /// Where a stage stands.
@@ -198,6 +200,8 @@ pub struct Summary {
     pub stages: Vec<StageSummary>,
     /// Outcomes in catalogue order; unknown ones at the end.
     pub outcomes: Vec<OutcomeSummary>,
+    /// Ids of the outcomes that the run was asked not to judge. They are not among `outcomes` and turn no exit code.
+    pub not_selected: Vec<String>,
     /// External commands that ended.
     pub commands: usize,
     /// Transcripts in the order of recording.
@@ -222,7 +226,20 @@ impl Summary {
         self.started.get_or_insert(record.at);
         self.last = Some(record.at);
         match &record.event {
-            Event::RunStarted { format, run, session, meshproof, command, backend, fidelity, spec, stages, outcomes } => {
+            Event::RunStarted {
+                format,
+                run,
+                session,
+                meshproof,
+                command,
+                backend,
+                fidelity,
+                spec,
+                stages,
+                outcomes,
+                not_selected,
+                strict,
+            } => {
                 self.run = Some(RunInfo {
                     format: *format,
                     run: run.clone(),
@@ -232,7 +249,9 @@ impl Summary {
                     backend: backend.clone(),
                     fidelity: *fidelity,
                     spec: spec.clone(),
+                    strict: *strict,
                 });
+                self.not_selected.clone_from(not_selected);
                 for info in stages {
                     self.stage(&info.id).info = info.clone();
                 }
@@ -320,6 +339,12 @@ impl Summary {
     #[must_use]
     pub fn interrupted(&self) -> bool {
         self.finished.is_none_or(|f| f.exit_code == 130)
+    }
+
+    /// Whether skipped and unsupported outcomes gate.
+    #[must_use]
+    pub fn strict(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.strict)
     }
 
     /// Wall time in milliseconds, for a cut journal up to its last record.

@@ -23,6 +23,7 @@ pub fn render(summary: &Summary) -> Value {
             "command": r.command,
             "backend": r.backend,
             "journalFormat": r.format,
+            "strict": r.strict,
             "startedAt": summary.started,
         })),
         "durationMs": summary.duration_ms(),
@@ -41,7 +42,9 @@ pub fn render(summary: &Summary) -> Value {
             "skipped": counts.skipped,
             "unsupported": counts.unsupported,
             "notJudged": counts.not_judged,
+            "notSelected": summary.not_selected.len(),
         },
+        "notSelected": summary.not_selected,
         "missingCapabilities": summary.missing_capabilities(),
         "firstFailure": summary.first_failure().map(|f| match f {
             Failure::Stage(stage) => json!({"stage": stage.info.id}),

@@ -78,6 +78,9 @@ fn suite(summary: &Summary, name: &str) -> TestSuite {
         suite.add_property(Property::new("run", one_line(&run.run)));
         suite.add_property(Property::new("meshproof", one_line(&run.meshproof)));
     }
+    if !summary.not_selected.is_empty() {
+        suite.add_property(Property::new("not-selected", summary.not_selected.len().to_string()));
+    }
     for (name, value) in &summary.facts {
         suite.add_property(Property::new(format!("fact.{}", one_line(name)), one_line(value)));
     }
@@ -87,12 +90,12 @@ fn suite(summary: &Summary, name: &str) -> TestSuite {
     suite
 }
 
-/// An error for what no stage or outcome accounts for: a cut journal, or an exit code that comes from elsewhere (teardown, strict
-/// mode). Without it such a run could be green.
+/// An error for what no stage or outcome accounts for: a cut journal, or an exit code that comes from elsewhere (teardown).
+/// Without it such a run could be green.
 fn run_status(summary: &Summary) -> Option<TestCaseStatus> {
     let (ty, message) = match summary.finished {
         _ if summary.interrupted() => ("interrupted", "the run was interrupted".to_owned()),
-        Some(f) if f.exit_code != 0 && exit_code(summary, false) == 0 => {
+        Some(f) if f.exit_code != 0 && exit_code(summary, summary.strict()) == 0 => {
             ("exit-code", format!("the command ended with exit {}", f.exit_code))
         }
         _ => return None,
@@ -132,6 +135,8 @@ fn outcome_status(summary: &Summary, outcome: &OutcomeSummary, stage_failed: boo
             (false, _) => skipped("not judged by this command"),
         };
     };
+    let strict = summary.strict() && outcome.gates();
+    let strictly = |ty: &str, message: &str| bad(NonSuccessKind::Failure, ty, &format!("{message} (strict)"), &outcome.info.hint);
     match verdict {
         Verdict::Passed => TestCaseStatus::success(),
         Verdict::Failed { reason } if !outcome.gates() => skipped(&format!("failed, but outcomes of kind defect do not gate: {reason}")),
@@ -145,7 +150,11 @@ fn outcome_status(summary: &Summary, outcome: &OutcomeSummary, stage_failed: boo
         Verdict::Blocked { by } => {
             bad(NonSuccessKind::Failure, "blocked", &format!("blocked by stage {by} although no stage failed"), &outcome.info.hint)
         }
+        Verdict::Skipped { reason } if strict => strictly("skipped", &format!("skipped: {reason}")),
         Verdict::Skipped { reason } => skipped(&format!("skipped: {reason}")),
+        Verdict::Unsupported { capability, reason } if strict => {
+            strictly("unsupported", &format!("unsupported: needs {capability}: {reason}"))
+        }
         Verdict::Unsupported { capability, reason } => skipped(&format!("unsupported: needs {capability}: {reason}")),
     }
 }

@@ -402,6 +402,11 @@ impl Page<'_> {
             let line = self.text("report-not-gating", &[("count", &counts.failed_not_gating.to_string())]);
             self.labelled(0, "", None, &line);
         }
+        let lacking = counts.skipped + counts.unsupported;
+        if self.summary.strict() && lacking > 0 {
+            let line = self.text("report-strict", &[("count", &lacking.to_string())]);
+            self.labelled(0, "", None, &line);
+        }
         // `up` judges nothing; its result is its stages.
         let ready = self.summary.stages.iter().filter(|s| s.done()).count().to_string();
         let all = self.summary.stages.len().to_string();
@@ -423,6 +428,10 @@ impl Page<'_> {
         if counts.not_judged > 0 {
             verdicts.push_str(&self.text("report-counts-not-judged", &[("count", &counts.not_judged.to_string())]));
         }
+        if !self.summary.not_selected.is_empty() {
+            let count = self.summary.not_selected.len().to_string();
+            verdicts.push_str(&self.text("report-counts-not-selected", &[("count", &count)]));
+        }
         // A cut journal has no exit code; to print the one that its verdicts ask for could look like success.
         let exit = match self.summary.finished {
             Some(finished) => self.text("report-exit", &[("code", &finished.exit_code.to_string())]),
@@ -431,7 +440,7 @@ impl Page<'_> {
         let time = seconds(self.texts, self.summary.duration_ms());
         let fidelity = fidelity(self.summary, self.texts);
         let line = self.text("report-last-line", &[("verdicts", &verdicts), ("fidelity", &fidelity), ("time", &time), ("exit", &exit)]);
-        let bad = self.summary.finished.is_none_or(|f| f.exit_code != 0) || exit_code(self.summary, false) != 0;
+        let bad = self.summary.finished.is_none_or(|f| f.exit_code != 0) || exit_code(self.summary, self.summary.strict()) != 0;
         let line = self.style.paint(if bad { Tone::Bad } else { Tone::Good }, &one_line(&line));
         self.line(&line);
     }

@@ -88,6 +88,8 @@ impl Pen {
             spec: json!({"apiVersion": "meshproof.dev/v1alpha1", "kind": "Environment"}),
             stages: stages.collect(),
             outcomes: outcomes.collect(),
+            not_selected: Vec::new(),
+            strict: false,
         });
         for (name, value) in [("kubernetes", "v1.33.4"), ("istio", "1.27.1"), ("gateway-api", "v1.3.0"), ("nodes", "2")] {
             pen.write(Event::Fact { name: name.into(), value: value.into() });

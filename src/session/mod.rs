@@ -199,6 +199,13 @@ impl Session {
         self.dir.join("runs").join(run).join("journal.jsonl")
     }
 
+    /// The ids of the runs that are kept here, in no order; none where nothing was ever run.
+    #[must_use]
+    pub fn runs(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.dir.join("runs")).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    }
+
     /// Makes the directory, which only its owner may enter.
     ///
     /// # Errors

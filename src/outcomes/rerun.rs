@@ -1,0 +1,65 @@
+//! What an earlier run left to judge again.
+
+use std::collections::BTreeSet;
+use std::io::BufRead;
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use crate::journal::{self, Event, JournalError, Record, Verdict};
+use crate::session::Session;
+
+/// What a run did not end well: what failed, what was blocked, and what has no verdict because the journal was cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rerun {
+    /// Id of that run.
+    pub run: String,
+    /// Ids of those outcomes.
+    pub outcomes: BTreeSet<String>,
+}
+
+impl Rerun {
+    /// From the journal of a run; `None` where it announced no outcomes, as `up` does.
+    #[must_use]
+    pub fn of(records: &[Record]) -> Option<Self> {
+        let (run, mut outcomes) = records.iter().find_map(|record| announced(&record.event))?;
+        for record in records {
+            if let Event::OutcomeFinished { outcome, verdict, .. } = &record.event {
+                match verdict {
+                    Verdict::Passed | Verdict::Skipped { .. } | Verdict::Unsupported { .. } => outcomes.remove(outcome),
+                    Verdict::Failed { .. } | Verdict::Blocked { .. } => outcomes.insert(outcome.clone()),
+                };
+            }
+        }
+        Some(Self { run, outcomes })
+    }
+
+    /// From the last run of a session that judged outcomes, however it ended; `None` where there is none.
+    ///
+    /// # Errors
+    /// When its journal cannot be read.
+    pub fn find(session: &Session) -> Result<Option<Self>, JournalError> {
+        // Ids of runs are as fine as a second, records as fine as the clock.
+        let last = session.runs().into_iter().filter_map(|run| Some((began(&session.journal(&run))?, run))).max();
+        let Some((_, run)) = last else { return Ok(None) };
+        Ok(Self::of(&journal::read(&session.journal(&run))?))
+    }
+}
+
+fn announced(event: &Event) -> Option<(String, BTreeSet<String>)> {
+    match event {
+        Event::RunStarted { run, outcomes, .. } if !outcomes.is_empty() => {
+            Some((run.clone(), outcomes.iter().map(|outcome| outcome.id.clone()).collect()))
+        }
+        _ => None,
+    }
+}
+
+/// When a run began that announced outcomes. Only the first line is read: a session may have many runs, and journals are long.
+fn began(journal: &Path) -> Option<Timestamp> {
+    let mut line = Vec::new();
+    std::io::BufReader::new(std::fs::File::open(journal).ok()?).read_until(b'\n', &mut line).ok()?;
+    let records = journal::parse(&line);
+    let first = records.first()?;
+    announced(&first.event).map(|_| first.at)
+}
