@@ -5,6 +5,7 @@
 //! - `plan`: shows everything, changes nothing
 //! - `nothing_there`: the commands on an environment that does not exist
 //! - `preflight`: what is refused before anything is changed, with an engine that is not there or is a fake
+//! - `selection`: a part of the outcomes is judged, left out with a reason, or judged again
 //! - `interrupt`: a signal in the middle of `kind create cluster`
 //!
 //! `machine` is the machine on which the binary runs: a private home and state directory, and a PATH with nothing on it. `engine` is the
@@ -20,5 +21,6 @@ mod interrupt;
 mod nothing_there;
 mod plan;
 mod preflight;
+mod selection;
 mod sessions;
 mod spec_errors;
