@@ -402,9 +402,10 @@ impl Page<'_> {
             let line = self.text("report-not-gating", &[("count", &counts.failed_not_gating.to_string())]);
             self.labelled(0, "", None, &line);
         }
-        let lacking = counts.skipped + counts.unsupported;
-        if self.summary.strict() && lacking > 0 {
-            let line = self.text("report-strict", &[("count", &lacking.to_string())]);
+        let unseen = |o: &&OutcomeSummary| matches!(o.verdict(), Some(Verdict::Skipped { .. } | Verdict::Unsupported { .. }));
+        let unseen = self.summary.outcomes.iter().filter(|o| o.gates()).filter(unseen).count();
+        if self.summary.strict() && unseen > 0 {
+            let line = self.text("report-strict", &[("count", &unseen.to_string())]);
             self.labelled(0, "", None, &line);
         }
         // `up` judges nothing; its result is its stages.

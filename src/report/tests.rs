@@ -288,6 +288,55 @@ fn junit_is_red_exactly_for_what_gates() {
 }
 
 #[test]
+fn what_was_not_selected_is_counted_in_every_form_and_turns_nothing() {
+    let mut records = testing::green();
+    let plain = terminal::render(&Summary::fold(&records), &texts(), STYLE);
+    let Event::RunStarted { not_selected, .. } = &mut records[0].event else { panic!("the first record starts the run") };
+    *not_selected = vec!["own.thing.works".into(), "own.thing.lasts".into()];
+    let summary = Summary::fold(&records);
+    let text = terminal::render(&summary, &texts(), STYLE);
+    let (before, after) = plain.trim_end().rsplit_once(" · fidelity").unwrap();
+    assert!(text.trim_end().starts_with(&format!("{before}, 2 not selected")) && text.trim_end().ends_with(after), "{text}");
+    let value = json::render(&summary);
+    assert_eq!((&value["counts"]["notSelected"], &value["notSelected"][1]), (&json!(2), &json!("own.thing.lasts")));
+    assert_eq!((summary.outcomes.len(), exit_code(&summary, true)), (9, 1), "unsupported gates; what was not selected does not");
+    let report = parsed(&summary);
+    assert_eq!((report.tests, report.errors, report.failures), (17, 0, 0));
+    let counted = |s: &quick_junit::TestSuite| s.properties.iter().any(|p| p.name.as_str() == "not-selected" && p.value.as_str() == "2");
+    assert!(report.test_suites.iter().all(counted));
+    records[0] = testing::green()[0].clone();
+    let report = parsed(&Summary::fold(&records));
+    assert!(report.test_suites.iter().flat_map(|s| s.properties.iter()).all(|p| p.name.as_str() != "not-selected"));
+}
+
+#[test]
+fn under_strict_each_outcome_that_was_not_seen_is_red_by_itself() {
+    let judged = |exit: u8| {
+        let mut pen = Pen::new(Fidelity::Real);
+        let Event::RunStarted { strict, .. } = &mut pen.records[0].event else { panic!("the first record starts the run") };
+        *strict = true;
+        for (outcome, verdict) in [
+            ("cluster.nodes.ready", Verdict::Skipped { reason: "asked".into() }),
+            ("ambient.traffic.mtls", Verdict::Unsupported { capability: "data-plane".into(), reason: "none".into() }),
+            ("istio.sentence.literal", Verdict::Skipped { reason: "a defect".into() }),
+        ] {
+            pen.judge(outcome, 1, verdict, json!({}), vec![]);
+        }
+        Summary::fold(&pen.end(exit))
+    };
+    let summary = judged(1);
+    assert_eq!(exit_code(&summary, summary.strict()), 1);
+    let report = parsed(&summary);
+    assert_eq!((report.errors, report.failures), (0, 2), "a defect never gates, and the run itself needs no case");
+    let TestCaseStatus::NonSuccess { message: Some(message), .. } = &case(&report, "cluster.nodes.ready").status else { panic!() };
+    assert_eq!(message.as_str(), "skipped: asked (strict)");
+    let text = terminal::render(&summary, &texts(), STYLE);
+    assert!(text.contains("strict: skipped and unsupported outcomes gate: 2\n"), "{text}");
+    assert_eq!(json::render(&summary)["run"]["strict"], true);
+    assert_eq!(parsed(&judged(4)).errors, 0, "what is red already needs no second word");
+}
+
+#[test]
 fn odd_characters_break_neither_xml_nor_the_terminal() {
     let odd = "a\u{0}b\u{1b}[31mc\u{1b}]0;title\u{7}d\u{8}<&\"]]>\u{fffe}\u{9b}e\u{202e}f\r\nnext 中文";
     let mut pen = Pen::new(Fidelity::Real);

@@ -146,9 +146,9 @@ fn predicate(token: &Token<'_>) -> Result<Predicate, Failed> {
     let Some((name, value)) = token.text.split_once(':') else {
         return Ok(Predicate { column, test: Test::Id(Pattern::new(token.text)) });
     };
-    let known = || PREDICATES.map(str::to_owned).to_vec();
     if !PREDICATES.contains(&name) {
-        return Err((column, SelectionProblem::UnknownPredicate { name: name.to_owned(), known: known() }));
+        let known = PREDICATES.map(str::to_owned).to_vec();
+        return Err((column, SelectionProblem::UnknownPredicate { name: name.to_owned(), known }));
     }
     let at = column + name.chars().count() + 1;
     if value.is_empty() {
@@ -157,17 +157,15 @@ fn predicate(token: &Token<'_>) -> Result<Predicate, Failed> {
     }
     let value = value.to_owned();
     let test = match name {
-        "kind" => match KINDS.iter().find(|(word, _)| *word == value) {
-            Some((_, kind)) => Test::Kind(*kind),
-            None => {
-                let known = KINDS.map(|(word, _)| word.to_owned()).to_vec();
-                return Err((at, SelectionProblem::UnknownValue { predicate: name.to_owned(), value, known }));
-            }
-        },
+        "kind" => {
+            let kind = KINDS.iter().find(|(word, _)| *word == value).map(|(_, kind)| *kind);
+            let known = KINDS.map(|(word, _)| word.to_owned()).to_vec();
+            Test::Kind(kind.ok_or_else(|| (at, SelectionProblem::UnknownValue { predicate: name.to_owned(), value, known }))?)
+        }
         "section" => Test::Section(value),
         "needs" => Test::Needs(value),
         "capability" => Test::Capability(value),
         _ => Test::Group(value),
     };
-    Ok(Predicate { column: if matches!(test, Test::Kind(_)) { column } else { at }, test })
+    Ok(Predicate { column: at, test })
 }

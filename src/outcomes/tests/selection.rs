@@ -84,14 +84,14 @@ fn made() -> Vec<String> {
     let mut made = Vec::new();
     for n in 0..3_usize.pow(5) {
         let digit = |place: u32| n / 3_usize.pow(place) % 3;
-        let [a, b, c] = [0, 1, 2].map(|i| format!("{}{}", signs[digit(i)], atoms[i as usize]));
-        let [x, y] = [3, 4].map(|i| words[digit(i)]);
+        let [one, two, three] = [0, 1, 2].map(|i| format!("{}{}", signs[digit(i)], atoms[i as usize]));
+        let [with, then] = [3, 4].map(|i| words[digit(i)]);
         made.extend([
-            format!("{a}{x}{b}{y}{c}"),
-            format!("({a}{x}{b}){y}{c}"),
-            format!("{a}{x}({b}{y}{c})"),
-            format!("not ({a}{x}{b}){y}({c})"),
-            format!("not ({a}{x}not ({b}{y}{c}))"),
+            format!("{one}{with}{two}{then}{three}"),
+            format!("({one}{with}{two}){then}{three}"),
+            format!("{one}{with}({two}{then}{three})"),
+            format!("not ({one}{with}{two}){then}({three})"),
+            format!("not ({one}{with}not ({two}{then}{three}))"),
         ]);
     }
     made
