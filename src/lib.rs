@@ -14,6 +14,7 @@
 
 pub mod cli;
 pub mod cluster;
+pub mod collect;
 pub mod diagnose;
 pub mod engine;
 pub mod error;

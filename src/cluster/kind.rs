@@ -10,8 +10,9 @@ use serde_json::json;
 use tokio::sync::OnceCell;
 
 use super::kind_config::{expected_nodes, kind_config, kube_context};
-use super::{Capabilities, Capability, Cluster, Made, NodeAccess, NodeError, NodeMachine, Provider, Teardown};
-use crate::engine::{Endpoint, Engine, EngineError, ExecOutput, NodeContainer};
+use super::kind_nodes::KindNodes;
+use super::{Capabilities, Capability, Cluster, Made, NodeAccess, NodeMachine, Provider, Teardown};
+use crate::engine::{Endpoint, Engine, EngineError, NodeContainer};
 use crate::journal::{Event, Fidelity};
 use crate::session::{ClusterPhase, ClusterState, Session, SessionError, State};
 use crate::spec::Spec;
@@ -462,46 +463,15 @@ impl Provider for Kind {
         Box::pin(self.attach(context))
     }
 
+    fn node_access<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Option<Arc<dyn NodeAccess>>, StageError>> {
+        Box::pin(async move {
+            let Found::Ours(_) = self.find(context).await? else { return Ok(None) };
+            let nodes = KindNodes { engine: self.engine().await?.clone(), cluster: context.spec.cluster.name.clone() };
+            Ok(Some(Arc::new(nodes) as Arc<dyn NodeAccess>))
+        })
+    }
+
     fn teardown<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Teardown, StageError>> {
         Box::pin(self.teardown(context))
-    }
-}
-
-/// The nodes of a kind cluster: containers.
-#[derive(Debug)]
-struct KindNodes {
-    engine: Engine,
-    cluster: String,
-}
-
-impl NodeAccess for KindNodes {
-    fn machines(&self) -> BoxFuture<'_, Result<Vec<NodeMachine>, NodeError>> {
-        Box::pin(async move {
-            let unreachable = |source| NodeError::Engine { node: self.cluster.clone(), source };
-            let nodes = self.engine.nodes(&self.cluster).await.map_err(unreachable)?;
-            let mut machines = Vec::new();
-            for node in nodes.into_iter().filter(|n| n.role != "external-load-balancer") {
-                let started = match self.engine.started(&node.name).await {
-                    Err(e) if e.is_not_found() => continue,
-                    started => started.map_err(|source| NodeError::Engine { node: node.name.clone(), source })?,
-                };
-                machines.push(NodeMachine { name: node.name, role: node.role, state: node.state, started });
-            }
-            Ok(machines)
-        })
-    }
-
-    fn exec<'a>(&'a self, node: &'a str, argv: &'a [&'a str]) -> BoxFuture<'a, Result<ExecOutput, NodeError>> {
-        Box::pin(async move {
-            let unreachable = |source| NodeError::Engine { node: node.to_owned(), source };
-            self.engine.exec(node, argv).await.map_err(unreachable)
-        })
-    }
-
-    fn write_file<'a>(&'a self, node: &'a str, path: &'a str, content: &'a str) -> BoxFuture<'a, Result<(), NodeError>> {
-        Box::pin(async move {
-            let unreachable = |source| NodeError::Engine { node: node.to_owned(), source };
-            self.engine.write_file(node, path, content).await.map_err(unreachable)
-        })
     }
 }

@@ -4,6 +4,7 @@ pub mod embedded;
 pub mod kind;
 pub mod kind_config;
 mod kind_host;
+mod kind_nodes;
 mod provider;
 
 use std::collections::BTreeMap;
@@ -130,6 +131,17 @@ pub trait NodeAccess: Send + Sync {
     fn exec<'a>(&'a self, node: &'a str, argv: &'a [&'a str]) -> BoxFuture<'a, Result<ExecOutput, NodeError>>;
     /// Writes a file on a node.
     fn write_file<'a>(&'a self, node: &'a str, path: &'a str, content: &'a str) -> BoxFuture<'a, Result<(), NodeError>>;
+    /// What the machine itself has written since it was made, the end of it: on kind, what systemd said while the node booted. `None` where the
+    /// backend keeps none. Also of a machine that is stopped.
+    fn boot_log<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<Option<String>, NodeError>> {
+        let _ = node;
+        Box::pin(std::future::ready(Ok(None)))
+    }
+    /// Everything that the backend knows about the machine, in its own words. `None` where it has none. Also of a machine that is stopped.
+    fn describe<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<Option<serde_json::Value>, NodeError>> {
+        let _ = node;
+        Box::pin(std::future::ready(Ok(None)))
+    }
 }
 
 impl dyn NodeAccess + '_ {

@@ -1,9 +1,11 @@
 //! Where a cluster comes from.
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 use serde_json::Value;
 
-use super::{Cluster, NodeMachine};
+use super::{Cluster, NodeAccess, NodeMachine};
 use crate::journal::Fidelity;
 use crate::session::{Session, State};
 use crate::spec::Spec;
@@ -81,6 +83,12 @@ pub trait Provider: Send + Sync {
     fn provision<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Made, StageError>>;
     /// Opens the cluster that is there without changing anything.
     fn attach<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Cluster, StageError>>;
+    /// The nodes of a cluster that may be too broken to [attach](Provider::attach) to, for whoever asks what broke it. `None` where there are none
+    /// of ours, or where nodes are only reached through the cluster.
+    fn node_access<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Option<Arc<dyn NodeAccess>>, StageError>> {
+        let _ = context;
+        Box::pin(std::future::ready(Ok(None)))
+    }
     /// Removes what this session made, and nothing else.
     fn teardown<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Teardown, StageError>>;
 }

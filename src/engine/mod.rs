@@ -207,6 +207,20 @@ impl Engine {
         Ok(found.state.and_then(|s| s.started_at).and_then(|at| at.parse().ok()))
     }
 
+    /// Everything that the engine knows about a container, as `docker inspect` shows it.
+    ///
+    /// # Errors
+    /// When the request fails.
+    pub async fn describe(&self, container: &str) -> Result<serde_json::Value, EngineError> {
+        let found = self
+            .docker
+            .inspect_container(container, None::<bollard::query_parameters::InspectContainerOptions>)
+            .await
+            .map_err(EngineError::request(format!("inspect container {container}")))?;
+        // What the engine sent as JSON can be written as JSON.
+        Ok(serde_json::to_value(found).unwrap_or_default())
+    }
+
     /// Removes a volume unless a container has it. Says whether it did.
     ///
     /// # Errors

@@ -280,6 +280,17 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         diagnoses: Vec<Diagnosis>,
     },
+    /// A bundle of everything that may tell what went wrong was collected.
+    Collected {
+        /// Its directory.
+        dir: String,
+        /// How many files it has, with its index.
+        files: usize,
+        /// Their size in bytes.
+        bytes: u64,
+        /// How many things were left out or cut; the index names them.
+        left_out: usize,
+    },
     /// Last record of a journal that was not cut.
     RunFinished {
         /// Exit code of the command.

@@ -244,6 +244,7 @@ mod tests {
                 evidence: BTreeMap::from([("seen".to_owned(), serde_json::json!(["very-secret-value"]))]),
                 diagnoses: vec![diagnosis],
             },
+            Event::Collected { dir: "very-secret-value".into(), files: 1, bytes: 2, left_out: 3 },
             Event::RunFinished { exit_code: 0, duration_ms: 1 },
         ];
         let kinds = events.iter().map(std::mem::discriminant).collect::<Vec<_>>();

@@ -153,6 +153,19 @@ pub struct Finished {
     pub duration_ms: u64,
 }
 
+/// A bundle that was collected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collected {
+    /// Its directory.
+    pub dir: String,
+    /// How many files it has, with its index.
+    pub files: usize,
+    /// Their size in bytes.
+    pub bytes: u64,
+    /// How many things were left out or cut.
+    pub left_out: usize,
+}
+
 /// Outcomes by verdict. They always add up to the number of outcomes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -206,6 +219,8 @@ pub struct Summary {
     pub commands: usize,
     /// Transcripts in the order of recording.
     pub transcripts: Vec<Transcript>,
+    /// The last bundle that was collected.
+    pub collected: Option<Collected>,
     /// How the command ended; `None` when the journal was cut.
     pub finished: Option<Finished>,
 }
@@ -294,6 +309,9 @@ impl Summary {
                     evidence: evidence.clone(),
                     diagnoses: diagnoses.clone(),
                 };
+            }
+            Event::Collected { dir, files, bytes, left_out } => {
+                self.collected = Some(Collected { dir: dir.clone(), files: *files, bytes: *bytes, left_out: *left_out });
             }
             Event::RunFinished { exit_code, duration_ms } => {
                 self.finished = Some(Finished { exit_code: *exit_code, duration_ms: *duration_ms });

@@ -52,6 +52,7 @@ pub fn render(summary: &Summary) -> Value {
         }),
         "commands": summary.commands,
         "transcripts": summary.transcripts.iter().map(|t| json!({"name": t.name, "run": t.run, "at": t.recorded_at})).collect::<Vec<_>>(),
+        "bundle": summary.collected.as_ref().map(|c| json!({"dir": c.dir, "files": c.files, "bytes": c.bytes, "leftOut": c.left_out})),
         "exitCode": summary.finished.map(|f| f.exit_code),
         "interrupted": summary.interrupted(),
     })

@@ -11,5 +11,5 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use fold::{Counts, Failure, Finished, OutcomeState, OutcomeSummary, RunInfo, StageState, StageSummary, Summary, exit_code};
+pub use fold::{Collected, Counts, Failure, Finished, OutcomeState, OutcomeSummary, RunInfo, StageState, StageSummary, Summary, exit_code};
 pub use layout::Style;

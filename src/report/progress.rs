@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::journal::{Event, Fidelity, Record, StageResult, Verdict};
 use crate::text::Texts;
 
-use super::fold::{OutcomeState, StageState, Summary, elapsed_ms};
+use super::fold::{Collected, OutcomeState, StageState, Summary, elapsed_ms};
 use super::layout::{Mark, Style, Tone, one_line, seconds, shorten};
 use super::terminal::tree;
 
@@ -60,6 +60,9 @@ pub fn line(record: &Record, texts: &Texts, verbose: bool) -> Option<String> {
                 texts.with("report-progress-outcome", &[("verdict", word.as_str()), ("id", outcome), ("time", &time)])
             }
         }
+        Event::Collected { dir, files, bytes, left_out } => {
+            collected(texts, &Collected { dir: dir.clone(), files: *files, bytes: *bytes, left_out: *left_out })
+        }
         Event::RunFinished { exit_code, duration_ms } => {
             let args = [("time", seconds(texts, *duration_ms)), ("code", exit_code.to_string())];
             texts.with("report-progress-finished", &args.each_ref().map(|(name, value)| (*name, value.as_str())))
@@ -80,6 +83,16 @@ pub fn line(record: &Record, texts: &Texts, verbose: bool) -> Option<String> {
         | Event::CommandFinished(_) => return None,
     };
     Some(one_line(&text))
+}
+
+/// Where a bundle is and what it holds, on one line.
+pub(super) fn collected(texts: &Texts, of: &Collected) -> String {
+    let (files, left_out) = (of.files.to_string(), of.left_out.to_string());
+    // Tenths of a mebibyte, in whole numbers.
+    let tenths = (of.bytes * 10).div_ceil(1 << 20);
+    let size = format!("{}.{}", tenths / 10, tenths % 10);
+    let args = [("dir", of.dir.as_str()), ("files", &files), ("size", &size), ("leftOut", &left_out)];
+    one_line(&texts.with("report-collected", &args))
 }
 
 /// The state behind a live tree: feed it every record, ask it for its lines whenever the screen is to be drawn again.

@@ -408,6 +408,10 @@ impl Page<'_> {
             let line = self.text("report-strict", &[("count", &unseen.to_string())]);
             self.labelled(0, "", None, &line);
         }
+        if let Some(collected) = &self.summary.collected {
+            let line = super::progress::collected(self.texts, collected);
+            self.labelled(0, "", None, &self.style.punctuate(&line));
+        }
         // `up` judges nothing; its result is its stages.
         let ready = self.summary.stages.iter().filter(|s| s.done()).count().to_string();
         let all = self.summary.stages.len().to_string();

@@ -18,6 +18,7 @@ pub enum Lang {
 
 const EN: &[(&str, &str)] = &[
     ("cli.ftl", include_str!("en/cli.ftl")),
+    ("collect.ftl", include_str!("en/collect.ftl")),
     ("diagnoses.ftl", include_str!("en/diagnoses.ftl")),
     ("outcomes.ftl", include_str!("en/outcomes.ftl")),
     ("report.ftl", include_str!("en/report.ftl")),

@@ -45,6 +45,8 @@ pub enum Limit {
     KubeletAnswer,
     /// One outcome is judged, its own waits included.
     Outcome,
+    /// A bundle of everything that may tell what went wrong is collected.
+    Collect,
     /// Another process gives up the session's lock.
     SessionLock,
     /// Another process has provisioned the environment that is shared with it: what its stages may take together.
@@ -57,7 +59,7 @@ impl Limit {
     pub fn base(self) -> Duration {
         Duration::from_secs(match self {
             Self::EngineAnswer | Self::KubectlProxy | Self::KubeletAnswer => 10,
-            Self::ApiServer | Self::RuntimeRestart | Self::Controller => 60,
+            Self::ApiServer | Self::RuntimeRestart | Self::Controller | Self::Collect => 60,
             Self::ShortCommand | Self::NodeCommand | Self::ServiceAnswer | Self::GatewayClasses => 30,
             Self::ClusterCreate => 900,
             Self::ClusterDelete | Self::CrdsEstablished | Self::SessionLock | Self::Outcome => 120,

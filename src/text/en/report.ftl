@@ -59,6 +59,7 @@ report-counts-not-judged = , { $count } not judged
 report-counts-not-selected = , { $count } not selected
 report-strict = strict: skipped and unsupported outcomes gate: { $count }
 report-not-gating = failed outcomes of kind defect, which do not gate: { $count }
+report-collected = bundle: { $dir } ({ $files } files, { $size } MiB; left out or cut: { $leftOut })
 report-exit = exit { $code }
 report-exit-none = interrupted
 report-last-line = { $verdicts } · fidelity: { $fidelity } · { $time } · { $exit }
