@@ -3,6 +3,7 @@
 mod agent;
 mod catalogue;
 mod choice;
+mod collect;
 mod environment;
 mod plan;
 mod progress;
@@ -130,6 +131,12 @@ enum Command {
         #[arg(long)]
         all: bool,
     },
+    /// Put everything that may tell what went wrong into one directory, without secrets: logs, objects, events, configurations.
+    Collect {
+        /// Where to; it must be empty or not exist. Without it: the directory of this run in the state directory.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// Show what up would do, with every file and command; changes nothing.
     Plan,
     /// Show what there is to know by name.
@@ -229,6 +236,7 @@ async fn dispatch(cli: &Cli) -> Result<u8, Failure> {
         Command::Down { all: false } => run::down(global).await,
         Command::Status { all: true } => sessions::status_all(global),
         Command::Status { all: false } => environment::status(global).await,
+        Command::Collect { out } => collect::collect(global, out.clone()).await,
         Command::Plan => plan::plan(global).await,
         Command::List { what } => catalogue::list(global, *what),
         Command::Explain { id } => catalogue::explain(global, id),

@@ -192,7 +192,7 @@ impl<'a> Job<'a> {
             ("istio", spec.istio.version.clone()),
             ("gateway-api", spec.gateway_api.version.clone()),
             ("dashboard", spec.dashboard.version.clone()),
-            ("spec", fingerprint(spec)),
+            ("spec", fingerprint(spec.as_ref())),
         ];
         let redactor = context.journal.redactor();
         values.into_iter().map(|(name, value)| (texts.get(&format!("collect-about-{name}")), redactor.text(&value))).collect()

@@ -215,7 +215,7 @@ impl Harness {
         Ok(self)
     }
 
-    fn announce(&self, stages: bool, outcomes: bool) {
+    pub(crate) fn announce(&self, stages: bool, outcomes: bool) {
         let context = &self.context;
         context.journal.write(Event::RunStarted {
             format: FORMAT_VERSION,
@@ -459,7 +459,7 @@ impl Harness {
         code
     }
 
-    fn end(&self, code: u8) {
+    pub(crate) fn end(&self, code: u8) {
         let duration_ms = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         if let Err(e) = self.release() {
             self.context.journal.write(Event::Warning { message: crate::error::one_line(&e) });

@@ -58,3 +58,7 @@ cli-reaped = { $dir } was { $was }, and nobody can miss it: { $what }
 cli-not-reaped = { $dir } is { $was } and could not be removed: { $error }
 cli-status-node = node { $node }: { $state }
 cli-status-journal = last journal: { $journal }
+cli-collected = bundle: { $index }
+cli-collected-without = left out or cut: { $count }; the index names each with its reason
+cli-collect-interrupted = Interrupted; what is in { $dir } is not whole and has no index.
+cli-hint-collect-out = Name a directory that is empty or does not exist: what is in a bundle should come from one environment at one time.

@@ -1,0 +1,99 @@
+//! `collect`: the bundle of an environment that is there, or of what is left of one.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::progress::Progress;
+use super::{Failure, Format, Global, print, print_json, run, select};
+use crate::collect::{Bundle, CollectError, INDEX, collect as collect_environment, collect_session};
+use crate::harness::{Harness, Purpose};
+use crate::journal::Event;
+use crate::outcomes::Environment;
+use crate::text;
+use crate::wait::Limit;
+
+pub(super) async fn collect(global: &Global, out: Option<PathBuf>) -> Result<u8, Failure> {
+    select::no_junit(global)?;
+    let texts = text::current();
+    let out = out.map(std::path::absolute).transpose()?;
+    let (session, state) = select::existing(global)?;
+    // What was made is what is looked at, unless the options say otherwise.
+    let settings = select::settings_of(global, select::spec_of(global, &state)?, session, &state)?;
+    let progress = Progress::new(global.verbose > 0, false);
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let stopped = async {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    };
+    tokio::pin!(stopped);
+    let harness = tokio::select! {
+        harness = Harness::begin(settings, "collect", Purpose::Judge, progress.listener()) => harness?,
+        () = &mut stopped => {
+            run::tell(&texts.get("cli-interrupted-early"));
+            return Ok(130);
+        }
+    };
+    let context = &harness.context;
+    let to = out.unwrap_or_else(|| context.session.dir().join("runs").join(&context.run).join("bundle"));
+    harness.announce(false, false);
+    let work = async {
+        // What cannot be opened is collected from all the same; so is what takes too long, since istioctl may have to be fetched first.
+        let opened = Environment::open(Arc::clone(context));
+        match context.waiting.within("the environment is opened", Limit::ShortCommand, opened).await {
+            Ok(Ok(environment)) => collect_environment(&environment, &to).await,
+            Ok(Err(e)) => {
+                context.journal.write(Event::Warning { message: crate::error::one_line(&e) });
+                collect_session(context, &to).await
+            }
+            Err(e) => {
+                context.journal.write(Event::Warning { message: e.to_string() });
+                collect_session(context, &to).await
+            }
+        }
+    };
+    let ended = tokio::select! {
+        bundle = work => Some(bundle),
+        () = &mut stopped => None,
+    };
+    let (code, collected) = match ended {
+        Some(Ok(bundle)) => (0, Ok(Some(bundle))),
+        Some(Err(e)) => {
+            let failure = failure(&e);
+            (failure.code, Err(failure))
+        }
+        None => (130, Ok(None)),
+    };
+    harness.end(code);
+    match collected? {
+        Some(bundle) => show(global, &bundle)?,
+        None => run::tell(&texts.with("cli-collect-interrupted", &[("dir", &to.display().to_string())])),
+    }
+    Ok(code)
+}
+
+fn failure(e: &CollectError) -> Failure {
+    match e {
+        CollectError::NotEmpty { .. } => Failure { hint: Some(text::current().get("cli-hint-collect-out")), ..Failure::new(2, e, None) },
+        CollectError::Write { .. } => Failure::new(1, e, None),
+    }
+}
+
+fn show(global: &Global, bundle: &Bundle) -> Result<(), Failure> {
+    let index = bundle.dir.join(INDEX);
+    if global.format == Format::Json {
+        return print_json(&json!({
+            "dir": bundle.dir, "index": index, "files": bundle.files, "bytes": bundle.bytes, "leftOut": bundle.left_out,
+        }));
+    }
+    let count = bundle.left_out.len().to_string();
+    let mut lines = vec![text::current().with("cli-collected", &[("index", &index.display().to_string())])];
+    if !bundle.left_out.is_empty() {
+        lines.push(text::current().with("cli-collected-without", &[("count", &count)]));
+    }
+    print(&lines.join("\n"))
+}
