@@ -7,7 +7,7 @@ use super::machine::{Machine, Said};
 const RUN: [&str; 5] = ["run", "--format", "json", "--set", "kubectlProxy.port=0"];
 
 /// Ends the agent of a test that fails as well.
-struct Down<'a>(&'a Machine);
+pub(crate) struct Down<'a>(pub(crate) &'a Machine);
 
 impl Drop for Down<'_> {
     fn drop(&mut self) {

@@ -6,6 +6,7 @@
 //! - `nothing_there`: the commands on an environment that does not exist
 //! - `preflight`: what is refused before anything is changed, with an engine that is not there or is a fake
 //! - `selection`: a part of the outcomes is judged, left out with a reason, or judged again
+//! - `collect`: the bundle of a cluster, of a cluster that is gone, and of nothing
 //! - `interrupt`: a signal in the middle of `kind create cluster`
 //!
 //! `machine` is the machine on which the binary runs: a private home and state directory, and a PATH with nothing on it. `engine` is the
@@ -17,6 +18,7 @@ mod machine;
 mod tools;
 
 mod catalogue;
+mod collect;
 mod interrupt;
 mod nothing_there;
 mod plan;

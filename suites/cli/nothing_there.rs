@@ -10,6 +10,7 @@ use super::machine::Machine;
 #[case::env("env")]
 #[case::kubeconfig("kubeconfig")]
 #[case::token("token")]
+#[case::collect("collect")]
 fn what_needs_an_environment_says_how_to_get_one(#[case] command: &str) {
     let machine = Machine::new();
     let said = machine.run(&[command]).code(3).without_result();
