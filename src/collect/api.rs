@@ -208,7 +208,9 @@ async fn custom(job: &Job<'_>) {
     };
     write(job, &place, "collect-what-crds", &found, items(&found).iter().map(brief).collect());
     let lists: Vec<(String, String)> = items(&found).iter().filter_map(resource).take(CUSTOM).collect();
-    lists.iter().for_each(|(name, _)| job.writer.expect(&objects_at(name)));
+    for (name, _) in &lists {
+        job.writer.expect(&objects_at(name));
+    }
     stream::iter(lists)
         .for_each_concurrent(None, async |(name, path)| {
             let place = objects_at(&name);

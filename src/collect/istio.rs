@@ -19,12 +19,20 @@ const COMMANDS: [(&str, &str, &[&str]); 3] = [
     ("syncz.json", "collect-what-sync-status", &["x", "internal-debug", "syncz"]),
 ];
 
-/// Label of a component's pods, port, path, end of the file's name, what it is.
-const PAGES: [((&str, &str), u16, &str, &str, &str); 4] = [
-    (("app", "istiod"), 15014, "version", "version.txt", "collect-what-istiod-version"),
-    (("app", "istiod"), 15014, "metrics", "metrics.txt", "collect-what-metrics"),
-    (("app", "ztunnel"), 15020, "metrics", "metrics.txt", "collect-what-metrics"),
-    (("k8s-app", "istio-cni-node"), 15014, "metrics", "metrics.txt", "collect-what-metrics"),
+/// Something that the pods of a component answer through the API server.
+struct Page {
+    /// Label of the component's pods.
+    label: (&'static str, &'static str),
+    port: u16,
+    path: &'static str,
+    what: &'static str,
+}
+
+const PAGES: [Page; 4] = [
+    Page { label: ("app", "istiod"), port: 15014, path: "version", what: "collect-what-istiod-version" },
+    Page { label: ("app", "istiod"), port: 15014, path: "metrics", what: "collect-what-metrics" },
+    Page { label: ("app", "ztunnel"), port: 15020, path: "metrics", what: "collect-what-metrics" },
+    Page { label: ("k8s-app", "istio-cni-node"), port: 15014, path: "metrics", what: "collect-what-metrics" },
 ];
 
 /// Pods of one component that are asked.
@@ -36,21 +44,20 @@ pub(super) async fn collect(job: &Job<'_>, pods: &[Value]) {
         let ours = pods.iter().filter(|p| p["metadata"]["namespace"] == ISTIO_NAMESPACE && p["metadata"]["labels"][label] == value);
         ours.filter_map(|p| p["metadata"]["name"].as_str()).take(PODS).map(str::to_owned).collect()
     };
-    let pages: Vec<(String, u16, &str, Place, &'static str)> = PAGES
-        .iter()
-        .flat_map(|(label, port, path, file, what)| {
-            of(*label).into_iter().map(move |pod| {
-                let place = Place::new(&["istio", &pod, file]);
-                (pod, *port, *path, place, *what)
-            })
-        })
-        .collect();
+    let asked = |page: &'static Page| {
+        let place = |pod: &str| Place::new(&["istio", pod, &format!("{}.txt", page.path)]);
+        of(page.label).into_iter().map(move |pod| (page, place(&pod), pod))
+    };
+    let pages: Vec<(&Page, Place, String)> = PAGES.iter().flat_map(asked).collect();
     if pages.is_empty() {
         return job.writer.leave_out(&"istio", "there is no pod of istiod, ztunnel or istio-cni");
     }
     job.writer.forget(&"istio");
-    pages.iter().for_each(|(.., place, _)| job.writer.expect(place));
-    let asking = stream::iter(pages).for_each_concurrent(None, async |(pod, port, path, place, what)| {
+    for (_, place, _) in &pages {
+        job.writer.expect(place);
+    }
+    let asking = stream::iter(pages).for_each_concurrent(None, async |(page, place, pod)| {
+        let Page { port, path, what, .. } = page;
         let path = format!("/api/v1/namespaces/{ISTIO_NAMESPACE}/pods/{}:{port}/proxy/{path}", super::api::escape(&pod));
         // Why it failed is in the index.
         let _ = job.keep(&path, Limit::KubeletAnswer, &place, what).await;

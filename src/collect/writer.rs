@@ -1,6 +1,6 @@
 //! The files of a bundle: redacted, cut to size, below one directory, and each thing that is missing with its reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
@@ -163,7 +163,7 @@ struct State {
     files: BTreeMap<Place, File>,
     left_out: Vec<(String, String)>,
     /// What is planned or being fetched.
-    pending: BTreeMap<String, ()>,
+    pending: BTreeSet<String>,
     used: u64,
     broken: Option<CollectError>,
 }
@@ -206,7 +206,7 @@ impl Writer {
 
     /// Says that something is going to be fetched, so that the index names it should it never arrive.
     pub(super) fn expect(&self, what: &impl ToString) {
-        self.lock().pending.insert(what.to_string(), ());
+        self.lock().pending.insert(what.to_string());
     }
 
     /// Forgets something that was expected and turned out not to exist.
@@ -323,7 +323,7 @@ impl Writer {
             return Err(broken);
         }
         let why = texts.get("collect-why-time");
-        state.left_out.extend(state.pending.into_keys().map(|what| (self.journal.redactor().text(&what), why.clone())));
+        state.left_out.extend(state.pending.into_iter().map(|what| (self.journal.redactor().text(&what), why.clone())));
         let words = self.bounds.words();
         for (place, file) in &state.files {
             let (key, count) = match file.cut {

@@ -34,6 +34,7 @@ collect-why-node-off = its machine is { $state }
 collect-why-no-cluster = there is no cluster to ask: { $why }
 collect-why-no-api = the API server does not answer: { $why }
 collect-why-no-nodes = the nodes cannot be reached: { $why }
+collect-why-too-long = a manifest is taken whole, for its Secrets to be found, and this one is too long; a file may be { $limit }, and the bundle { $total }
 collect-why-key = private keys are never collected
 collect-why-too-many = { $count } more: a bundle has at most { $limit } of them
 collect-why-no-pods = the pods could not be listed
