@@ -395,16 +395,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let bounds = Bounds { file: 100_000, files: 1 << 20, index: 1 };
         let writer = Writer::create(dir.path(), bounds, &Journal::in_memory()).unwrap();
-        // The beginning of the key is beyond what is held, so nothing in the rest says that it is one.
-        let key = format!("-----BEGIN PRIVATE KEY-----\n{}-----END PRIVATE KEY-----\n", "c2VjcmV0\n".repeat(1000));
+        // Of the first key the beginning is beyond what is held, so nothing in the rest says that it is one. The second is whole and shrinks to a
+        // word, so that all that is held fits into the file.
+        let key = |lines: usize| format!("-----BEGIN PRIVATE KEY-----\n{}-----END PRIVATE KEY-----\n", "c2VjcmV0\n".repeat(lines));
+        let (half, whole) = (key(1000), key(20_000));
         for line in 0..4 {
-            let after = bounds.held() - key.len() + 40 + line;
+            let after = bounds.held() - half.len() - whole.len() + 40 + line;
             let place = Place::new(&[&format!("{line}.log")]);
-            let text = format!("{}{key}{}", "a line\n".repeat(100), "0123456789\n".repeat(after / 11));
+            let text = format!("{}{half}{}{whole}the end\n", "a line\n".repeat(100), "0123456789\n".repeat(after / 11));
             writer.text(&place, "collect-what-log", text);
             let written = std::fs::read_to_string(dir.path().join(place.as_str())).unwrap();
-            assert!(written.len() <= 100_000 && written.len() > 90_000, "{}", written.len());
-            assert!(!written.contains("c2VjcmV0") && written.starts_with("0123456789\n"), "{}", &written[..80]);
+            assert!(!written.contains("c2VjcmV0"), "{}", &written[..80]);
+            assert!(
+                written.starts_with("0123456789\n") && written.ends_with("0123456789\n<redacted>\nthe end\n") && written.len() <= 100_000
+            );
         }
         let contents = writer.close().unwrap();
         assert_eq!(contents.left_out.len(), 4, "{:?}", contents.left_out);

@@ -374,3 +374,16 @@ fn the_live_tree_shows_what_runs_and_for_how_long() {
     assert_eq!(progress::draw(0, &["a".into()]), "\u{1b}[2Ka\n\u{1b}[0J");
     assert_eq!(progress::draw(3, &[]), "\r\u{1b}[3A\u{1b}[0J");
 }
+
+#[test]
+fn a_bundle_is_one_line_for_people_and_an_object_for_programs() {
+    let mut pen = Pen::new(Fidelity::Real);
+    pen.write(Event::Collected { dir: "/state/runs/1/bundle".into(), files: 70, bytes: 3 << 20, left_out: 2 });
+    let records = pen.end(1);
+    let summary = Summary::fold(&records);
+    let line = "bundle: /state/runs/1/bundle (70 files, 3.0 MiB; left out or cut: 2)";
+    assert!(terminal::render(&summary, &texts(), STYLE).lines().any(|l| l == line));
+    assert!(records.iter().filter_map(|r| progress::line(r, &texts(), false)).any(|l| l == line));
+    assert_eq!(json::render(&summary)["bundle"], json!({"dir": "/state/runs/1/bundle", "files": 70, "bytes": 3 << 20, "leftOut": 2}));
+    assert!(json::render(&Summary::fold(&testing::green()))["bundle"].is_null());
+}
