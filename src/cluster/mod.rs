@@ -1,5 +1,6 @@
 //! A cluster as everything above the backends sees it: a client, a private kubeconfig, capabilities and access to its nodes.
 
+pub mod choose;
 pub mod embedded;
 pub mod kind;
 pub mod kind_config;

@@ -79,11 +79,14 @@ pub async fn collect(environment: &Environment, to: &Path) -> Result<Bundle, Col
 
 async fn collect_within(environment: &Environment, to: &Path, bounds: Bounds) -> Result<Bundle, CollectError> {
     let cluster = &environment.cluster;
-    let nodes = match environment.missing(&Capability::NODE_EXEC) {
+    let nodes = match environment.missing(&Capability::NODE_EXEC).await {
         None => Ok(Arc::clone(&cluster.nodes)),
         Some(why) => Err(why),
     };
-    let lacking = [Capability::ISTIOCTL, Capability::PORT_FORWARD].iter().find_map(|c| environment.missing(c));
+    let lacking = match environment.missing(&Capability::ISTIOCTL).await {
+        None => environment.missing(&Capability::PORT_FORWARD).await,
+        lacking => lacking,
+    };
     Job::new(&environment.context, environment.waiting.clone(), to, bounds)?.of(Ok(cluster), nodes, lacking).run().await
 }
 

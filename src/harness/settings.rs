@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Policy, PolicyError};
 use crate::cluster::Provider;
+use crate::registry::Registry;
 use crate::session::{Session, SessionError};
 use crate::spec::{Request, Spec, SpecError, load};
 use crate::wait::{Limits, RealClock, Waiting};
@@ -23,6 +24,8 @@ pub struct Settings {
     pub cache: PathBuf,
     /// What is done with an environment that is there, and with this one afterwards.
     pub policy: Policy,
+    /// What there is to provision and to judge.
+    pub registry: Registry,
 }
 
 impl std::fmt::Debug for Settings {
@@ -60,7 +63,15 @@ impl Settings {
         let current = std::env::current_dir().map_err(SettingsError::CurrentDirectory)?;
         let session = Session::locate(None, &current, var)?;
         let waiting = Waiting::new(Arc::new(RealClock::default()), Limits::default());
-        Ok(Self { spec, session, provider, waiting, cache: tool_cache(var), policy: Policy::from_variables(var)? })
+        Ok(Self {
+            spec,
+            session,
+            provider,
+            waiting,
+            cache: tool_cache(var),
+            policy: Policy::from_variables(var)?,
+            registry: Registry::builtin(),
+        })
     }
 }
 

@@ -236,7 +236,7 @@ mod tests {
             Event::CommandStarted { argv: vec!["kind".into()], pid: 1, start_ticks: Some(2) },
             Event::CommandFinished(command.clone()),
             Event::Transcript(Transcript { name: "n".into(), run: "r".into(), recorded_at: Timestamp::UNIX_EPOCH, command }),
-            Event::OutcomeStarted { outcome: "o".into() },
+            Event::OutcomeStarted { outcome: "o".into(), info: None },
             Event::OutcomeFinished {
                 outcome: "o".into(),
                 duration_ms: 1,

@@ -51,7 +51,7 @@ fn named<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
         look.see("kubernetes", &version.git_version);
         let expected = format!("v{}", env.spec.cluster.kubernetes);
         look.require(version.git_version == expected, || format!("the API server is {}, the spec wants {expected}", version.git_version));
-        if env.missing(&Capability::NODE_INVENTORY).is_none() {
+        if env.missing(&Capability::NODE_INVENTORY).await.is_none() {
             let machines = env.cluster.nodes.machines().await?;
             look.see("machines", machines.iter().map(|m| &m.name).collect::<Vec<_>>());
             look.require(!machines.is_empty(), || format!("there is no cluster called {wanted}"));
@@ -73,7 +73,7 @@ fn nodes<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
             .collect();
         look.see("nodes", &registered);
         look.require(registered == expected, || format!("the API server has {registered:?}, the spec wants {expected:?}"));
-        if env.missing(&Capability::NODE_INVENTORY).is_none() {
+        if env.missing(&Capability::NODE_INVENTORY).await.is_none() {
             let machines = env.cluster.nodes.machines().await?;
             look.see("machines", machines.iter().map(|m| (m.name.clone(), format!("{} {}", m.role, m.state))).collect::<BTreeMap<_, _>>());
             for (name, role) in &expected {

@@ -175,6 +175,12 @@ impl Session {
         self.dir.join("certs.d")
     }
 
+    /// Where the bundle of a run is collected.
+    #[must_use]
+    pub fn bundle(&self, run: &str) -> PathBuf {
+        self.dir.join("runs").join(run).join("bundle")
+    }
+
     /// The kind configuration.
     #[must_use]
     pub fn kind_config(&self) -> PathBuf {
