@@ -23,9 +23,9 @@ use crate::text;
 use crate::tools::{Tools, end_if_same};
 use crate::wait::Limit;
 
-pub use drift::Drift;
+pub use drift::{Drift, drifts};
 pub use policy::{Keep, OnDrift, Policy, PolicyError, Reuse, Word, ttl};
-pub use settings::{Settings, SettingsError, named_specs, spec_files, tool_cache};
+pub use settings::{Settings, SettingsError, named_specs, session_from_environment, spec_files, tool_cache};
 pub use teardown::sweep;
 
 /// Errors that keep a run from beginning or ending properly. What goes wrong in between is in the journal.
@@ -70,7 +70,7 @@ pub enum Purpose {
 }
 
 /// Refuses to work on a session whose cluster is another than the spec's, or comes from another backend.
-fn same_cluster(session: &Session, spec: &Spec, backend: &str) -> Result<(), HarnessError> {
+pub(crate) fn same_cluster(session: &Session, spec: &Spec, backend: &str) -> Result<(), HarnessError> {
     let Some(state) = session.load()? else { return Ok(()) };
     let Some(cluster) = state.cluster else { return Ok(()) };
     if state.backend != backend {
@@ -83,6 +83,9 @@ fn same_cluster(session: &Session, spec: &Spec, backend: &str) -> Result<(), Har
     }
     Ok(())
 }
+
+/// Journals of runs that are kept, at least.
+const RUNS: usize = 200;
 
 /// A run that has begun: it holds the session's lock and a journal.
 #[derive(Debug)]
@@ -143,6 +146,7 @@ impl Harness {
         session.check_ours()?;
         same_cluster(&session, &spec, provider.name())?;
         let run = run_id();
+        session.prune_runs(RUNS);
         let (state, dead) = match session.load()? {
             None => (session.begin(provider.name(), to_document(&spec)), None),
             Some(mut state) => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Harness, OnDrift, Reuse, drift};
+use super::{Harness, OnDrift, Reuse, drifts};
 use crate::cluster::Installs;
 use crate::journal::Event;
 use crate::session::{Lease, SessionError, State};
@@ -27,8 +27,7 @@ impl Harness {
     async fn clear(&self) -> Result<(), StageError> {
         let context = &self.context;
         let state = context.state();
-        let wanted = drift::heeded(&self.plan, &context.spec, context.provider.as_ref());
-        let drifts = drift::drifts(&state.stages, &wanted);
+        let drifts = drifts(&self.plan, &context.spec, context.provider.as_ref(), &state);
         let named = drifts.iter().map(|d| context.journal.redactor().text(&d.to_string())).collect::<Vec<_>>().join("; ");
         let texts = text::current();
         if state.cluster.is_none() && self.policy.reuse == Reuse::Require && self.manner() == Manner::Look {

@@ -121,6 +121,14 @@ pub fn block_all(outcomes: &[Outcome], stages: &BTreeMap<&'static str, StageOutc
     }
 }
 
+impl Judged {
+    /// What a journal says about it; `start` is when the judging began.
+    #[must_use]
+    pub fn finished(&self, outcome: &Outcome, start: Instant) -> Event {
+        finished(outcome, start, self)
+    }
+}
+
 fn finished(outcome: &Outcome, start: Instant, judged: &Judged) -> Event {
     Event::OutcomeFinished {
         outcome: outcome.id.to_owned(),

@@ -14,6 +14,7 @@ mod rerun;
 mod selection;
 mod standin;
 mod token;
+mod words;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ pub use rerun::Rerun;
 pub use selection::{Pattern, Selection, SelectionError, SelectionProblem};
 pub use standin::stand_ins;
 pub use token::request as request_token;
+pub use words::failure;
 
 use crate::cluster::Capability;
 use crate::journal::{OutcomeInfo, OutcomeKind};

@@ -163,6 +163,14 @@ pub(super) async fn apply(context: &StageContext, name: &str, flags: &[&str], te
     apply_objects(&context.client().await?, &objects(name, text)?, "default").await
 }
 
+/// Applies a manifest server-side, as other crates' stages need it; objects that name no namespace go into the given one.
+///
+/// # Errors
+/// When it is no manifest, or the API server refuses an object.
+pub async fn apply_manifest(client: &Client, manifest: &str, namespace: &str) -> Result<(), StageError> {
+    apply_objects(client, &objects("manifest", manifest)?, namespace).await
+}
+
 /// Applies objects server-side; those that name no namespace go into the given one.
 pub(crate) async fn apply_objects(client: &Client, objects: &[Value], namespace: &str) -> Result<(), StageError> {
     let mut resources = Resources::default();

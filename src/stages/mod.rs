@@ -19,6 +19,7 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 
 pub(crate) use admin_user::binds;
+pub use apply::apply_manifest as apply;
 pub(crate) use apply::{apply_objects, objects};
 pub(crate) use context::bound_kubectl;
 pub use context::{Context, StageContext};
