@@ -22,7 +22,7 @@ pub use index::{Index, Indexed};
 pub use lease::Lease;
 pub use lock::{Holder, LockError, SessionLock};
 pub use standing::Standing;
-pub use state::{ClusterPhase, ClusterState, Owner, Phase, STATE_VERSION, State};
+pub use state::{ClusterPhase, ClusterState, KeptCrds, Owner, Phase, STATE_VERSION, State};
 
 /// Errors of the state directory.
 #[derive(Debug, thiserror::Error)]
@@ -271,6 +271,7 @@ impl Session {
             network: false,
             last_run: None,
             manifests: BTreeMap::new(),
+            crds: None,
             stages: BTreeMap::new(),
             transcripts: BTreeMap::new(),
         }

@@ -109,7 +109,8 @@ pub async fn run(plan: &Plan, context: &Arc<Context>, manner: Manner) -> BTreeMa
                 ended.insert(stage.id, StageOutcome::Blocked(by));
                 return false;
             }
-            let ready = stage.needs.iter().all(|n| matches!(ended.get(n), Some(StageOutcome::Done(_))));
+            // Looks do not need each other's work.
+            let ready = manner == Manner::Attach || stage.needs.iter().all(|n| matches!(ended.get(n), Some(StageOutcome::Done(_))));
             if ready {
                 running.push(one(stage, context, manner));
             }

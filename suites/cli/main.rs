@@ -19,6 +19,7 @@ mod tools;
 
 mod catalogue;
 mod collect;
+mod crash;
 mod interrupt;
 mod nothing_there;
 mod plan;
