@@ -8,7 +8,9 @@ use clap::ValueEnum;
 use super::{Backend, Failure, Format, Global};
 use crate::cluster::Provider;
 use crate::cluster::embedded::Embedded;
+use crate::cluster::existing::{self, Existing};
 use crate::cluster::kind::Kind;
+use crate::cluster::user_config::{self, UserConfig, contexts_there_are};
 use crate::engine::endpoint;
 use crate::harness::{Keep, OnDrift, Policy, PolicyError, Reuse, Settings, Word as _, named_specs, spec_files, tool_cache, ttl};
 use crate::session::{Session, State};
@@ -30,6 +32,12 @@ pub(super) fn from_variables(global: &mut Global) -> Result<(), Failure> {
     if let (None, Some(word)) = (global.backend, set("MESHPROOF_BACKEND")) {
         let unknown = || Failure::usage(text::current().with("cli-unknown-backend", &[("backend", &word)]), None);
         global.backend = Some(Backend::from_str(&word, false).map_err(|_| unknown())?);
+    }
+    match (&global.context, global.backend == Some(Backend::Existing)) {
+        // Another backend would not heed it, and the person would look at another cluster than they think.
+        (Some(_), false) => return Err(Failure::usage(text::current().get("cli-context-without-existing"), None)),
+        (None, true) => global.context = set("MESHPROOF_CONTEXT"),
+        _ => {}
     }
     // https://no-color.org: any value but the empty one.
     global.no_color |= set("NO_COLOR").is_some();
@@ -86,8 +94,25 @@ pub(super) fn cache() -> PathBuf {
 pub(super) fn of_session(state: &State) -> Arc<dyn Provider> {
     match state.backend.as_str() {
         "embedded" => Arc::new(Embedded::in_agent()),
+        existing::NAME => Arc::new(Existing::recorded(state)),
         _ => Arc::new(Kind::new(endpoint::find(var))),
     }
+}
+
+/// The cluster of the context that somebody has named, now or when the session was begun. The current context is nobody's word.
+fn existing_cluster(global: &Global, state: Option<&State>) -> Result<Arc<dyn Provider>, Failure> {
+    let files = user_config::files(|name| std::env::var_os(name));
+    if let Some(context) = &global.context {
+        let existing = Existing::new(context, files);
+        existing.check()?;
+        return Ok(Arc::new(existing));
+    }
+    if let Some(state) = state.filter(|s| s.backend == existing::NAME) {
+        return Ok(of_session(state));
+    }
+    let contexts = contexts_there_are(&UserConfig::read(&files)?.contexts());
+    let texts = text::current();
+    Err(Failure::usage(texts.get("cli-no-context"), texts.attribute("cli-no-context", "hint", &[("contexts", &contexts)])))
 }
 
 /// The source of clusters that the options ask for. `auto` goes on with what the session has; where it has nothing it takes kind where a
@@ -96,6 +121,7 @@ pub(super) async fn provider(global: &Global, state: Option<&State>) -> Result<A
     match (global.backend.unwrap_or(Backend::Auto), state.filter(|s| s.cluster.is_some())) {
         (Backend::Embedded, _) => return Ok(Arc::new(Embedded::in_agent())),
         (Backend::Kind, _) => return Ok(Arc::new(Kind::new(endpoint::find(var)))),
+        (Backend::Existing, state) => return existing_cluster(global, state),
         (Backend::Auto, Some(state)) => return Ok(of_session(state)),
         (Backend::Auto, None) => {}
     }

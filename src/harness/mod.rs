@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::cluster::{Installs, Teardown};
+use crate::cluster::{Installs, Provider, Teardown};
 use crate::journal::{Event, FORMAT_VERSION, Journal, JournalError, Record};
 use crate::outcomes::{Choice, ChoiceError, Environment, Outcome, block_all, judge_all, stand_ins};
 use crate::report::{Summary, exit_code};
@@ -65,14 +65,16 @@ pub enum Purpose {
 }
 
 /// Refuses to work on a session whose cluster is another than the spec's, or comes from another backend.
-fn same_cluster(session: &Session, spec: &Spec, backend: &str) -> Result<(), HarnessError> {
+fn same_cluster(session: &Session, spec: &Spec, provider: &dyn Provider) -> Result<(), HarnessError> {
+    let backend = provider.name();
     let Some(state) = session.load()? else { return Ok(()) };
     let Some(cluster) = state.cluster else { return Ok(()) };
     if state.backend != backend {
         let args = [("has", state.backend), ("wanted", backend.to_owned()), ("cluster", cluster.name)];
         return Err(StageError::refused("other-backend", args).into());
     }
-    if cluster.name != spec.cluster.name {
+    // A cluster that is somebody else's has the name that they gave it.
+    if provider.installs() != Installs::Nothing && cluster.name != spec.cluster.name {
         let args = [("has", cluster.name), ("wanted", spec.cluster.name.clone())];
         return Err(StageError::refused("other-spec", args).into());
     }
@@ -120,10 +122,11 @@ impl Harness {
         let Settings { session, provider, waiting, spec, .. } = &settings;
         // Once before anything is written, and again when nobody else can be at work.
         session.check_ours()?;
-        if settings.policy.reuse == Reuse::Require && purpose == Purpose::Provision && session.load()?.is_none() {
+        let required = settings.policy.reuse == Reuse::Require && provider.installs() != Installs::Nothing;
+        if required && purpose == Purpose::Provision && session.load()?.is_none() {
             return Err(StageError::refused("no-session", [("dir", session.dir().display().to_string())]).into());
         }
-        same_cluster(session, spec, provider.name())?;
+        same_cluster(session, spec, provider.as_ref())?;
         session.prepare()?;
         let lock = SessionLock::take(session.dir(), waiting, command).await.map_err(SessionError::Lock)?;
         Self::begin_locked(settings, lock, command, purpose, listener).await
@@ -142,7 +145,7 @@ impl Harness {
     ) -> Result<Self, HarnessError> {
         let Settings { spec, session, provider, waiting, cache, policy } = settings;
         session.check_ours()?;
-        same_cluster(&session, &spec, provider.name())?;
+        same_cluster(&session, &spec, provider.as_ref())?;
         let run = run_id();
         let (state, dead) = match session.load()? {
             None => (session.begin(provider.name(), to_document(&spec)), None),
@@ -162,11 +165,14 @@ impl Harness {
         }
         let journal = Journal::create(&session.journal(&run))?.listen(listener);
         let mut tools = Tools::new(&spec.tools, &spec.downloads, cache, journal.clone());
-        if provider.installs() == Installs::FromManifests {
+        if provider.installs() != Installs::AsDocumented {
             tools = tools.without_downloads();
         }
         let spec = Arc::new(spec);
         let context = Context::new(spec, session, state, journal, tools, waiting, provider, run);
+        if purpose != Purpose::Remove {
+            context.provider.recognise(&context).await;
+        }
         if let Some((owner, last_run)) = dead {
             end_children(&context, &owner, last_run.as_deref()).await;
         }
@@ -261,10 +267,14 @@ impl Harness {
         let drifts = drift::drifts(&state.stages, &wanted);
         let named = drifts.iter().map(|d| context.journal.redactor().text(&d.to_string())).collect::<Vec<_>>().join("; ");
         let texts = text::current();
-        if state.cluster.is_none() && self.policy.reuse == Reuse::Require && self.manner() == Manner::Look {
+        // It is always there, and never removed or changed.
+        if context.provider.installs() == Installs::Nothing {
+            return self.share().await;
+        }
+        if state.cluster.is_none() && self.policy.reuse == Reuse::Require {
             return Err(StageError::refused("no-environment", [("cluster", context.spec.cluster.name.clone())]));
         }
-        if state.cluster.is_none() || context.provider.installs() == Installs::Nothing {
+        if state.cluster.is_none() {
             return self.share().await;
         }
         let remake = match (self.policy.reuse, self.policy.on_drift) {

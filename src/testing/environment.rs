@@ -67,6 +67,7 @@ impl World {
         let dir = tempfile::tempdir().expect("a directory");
         let mut capabilities = Capabilities::default();
         let all = [
+            Capability::KIND,
             Capability::NODE_EXEC,
             Capability::IMAGE_PULL,
             Capability::NODE_INVENTORY,

@@ -265,7 +265,7 @@ impl Provider for Embedded {
                 return Err(StageError::refused(key, [("cluster", name)]));
             }
             let mut capabilities = Capabilities::default();
-            for capability in [Capability::NODE_EXEC, Capability::NODE_INVENTORY, Capability::IMAGE_PULL] {
+            for capability in [Capability::KIND, Capability::NODE_EXEC, Capability::NODE_INVENTORY, Capability::IMAGE_PULL] {
                 capabilities.give(capability);
             }
             let texts = text::current();
