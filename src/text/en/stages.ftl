@@ -2,7 +2,7 @@
 
 stage-preflight = Preflight: engine, host, ports, tools, leftovers
 stage-mirror = Registry mirrors: certs.d and its hosts.toml
-stage-cluster = Kind cluster
+stage-cluster = The cluster
 stage-nodes = Every node and kube-system Ready
 stage-proxy = Proxy of containerd on every node
 stage-dashboard = Kubernetes Dashboard
