@@ -260,3 +260,147 @@ impl NodeAccess for OutOfReach {
         Box::pin(std::future::ready(Err(Self::error(node))))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::sync::Mutex;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::session::ClusterState;
+    use crate::testing::environment::{context, spec};
+    use crate::testing::promptly;
+    use crate::testing::provider::FakeProvider;
+    use crate::wait::ManualClock;
+
+    /// An API server that knows its version, and what is below `/sim/` if it is ours; and the requests that it got.
+    fn server(sim: &'static str) -> (String, Arc<Mutex<Vec<String>>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&asked);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut request = Vec::new();
+                let mut byte = [0];
+                while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n > 0) {
+                    request.push(byte[0]);
+                }
+                let line = String::from_utf8_lossy(&request).lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1").to_owned();
+                let (status, body) = match line.as_str() {
+                    "GET /version" => (
+                        "200 OK",
+                        r#"{"major":"1","minor":"33","gitVersion":"v1.33.4","gitCommit":"","gitTreeState":"","buildDate":"","goVersion":"","compiler":"","platform":""}"#,
+                    ),
+                    _ => sim.split_once(' ').map(|(code, body)| (if code == "200" { "200 OK" } else { code }, body)).unwrap(),
+                };
+                seen.lock().unwrap().push(line);
+                let length = body.len();
+                let _ = write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
+            }
+        });
+        (url, asked)
+    }
+
+    const NOT_FOUND: &str =
+        r#"404 {"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"not found","reason":"NotFound","code":404}"#;
+    const TROUBLE: &str = r#"500 {"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"broken","reason":"InternalError","code":500}"#;
+
+    /// The user's kubeconfig with a context `here`, and a run.
+    fn at(url: &str) -> (TempDir, Existing, Context) {
+        let dir = tempfile::tempdir().unwrap();
+        let config =
+            format!("contexts: [{{name: here, context: {{cluster: c}}}}]\nclusters: [{{name: c, cluster: {{server: '{url}'}}}}]\n");
+        let file = dir.path().join("config");
+        std::fs::write(&file, config).unwrap();
+        let context = context(spec(), &dir, &ManualClock::default(), FakeProvider::default(), &[]);
+        (dir, Existing::new("here", vec![file]), context)
+    }
+
+    #[tokio::test]
+    async fn a_real_cluster_is_real_and_lacks_what_only_its_maker_has() {
+        let (url, asked) = server(NOT_FOUND);
+        let (_dir, existing, context) = at(&url);
+        assert_eq!(promptly(existing.look(&context)).await.unwrap(), Found::True);
+        let cluster = promptly(existing.attach(&context)).await.unwrap();
+        assert_eq!((existing.fidelity(), cluster.fidelity), (Fidelity::Real, Fidelity::Real));
+        assert_eq!((cluster.name.as_str(), cluster.context.as_str()), ("here", "here"));
+        for there in [Capability::TYPED_REQUESTS, Capability::PORT_FORWARD] {
+            assert_eq!(cluster.capabilities.missing(&there), None, "{there}");
+        }
+        for lacking in [Capability::KIND, Capability::NODE_EXEC, Capability::NODE_INVENTORY, Capability::IMAGE_PULL] {
+            let reason = cluster.capabilities.missing(&lacking).unwrap_or_else(|| panic!("{lacking}"));
+            assert!(reason.contains("was there before"), "{lacking}: {reason}");
+        }
+        let error = cluster.nodes.exec("n", &["true"]).await.unwrap_err();
+        assert!(error.to_string().contains("node n is out of reach"), "{error}");
+        assert!(promptly(existing.provision(&context)).await.is_err());
+        assert_eq!(promptly(existing.teardown(&context)).await.unwrap(), Teardown::default());
+        assert!(asked.lock().unwrap().iter().all(|line| line.starts_with("GET ")), "it is only asked");
+    }
+
+    #[tokio::test]
+    async fn our_own_simulation_does_not_pass_for_a_real_cluster() {
+        let (url, _) = server("200 []");
+        let (_dir, existing, context) = at(&url);
+        promptly(existing.recognise(&context)).await;
+        assert_eq!(existing.fidelity(), Fidelity::Simulated, "known before anything is looked at");
+        promptly(existing.look(&context)).await.unwrap();
+        let cluster = promptly(existing.attach(&context)).await.unwrap();
+        assert_eq!(cluster.fidelity, Fidelity::Simulated);
+        assert!(cluster.capabilities.missing(&Capability::PORT_FORWARD).is_some() && cluster.passage.is_none());
+        // A later command knows it also when nobody answers.
+        let mut state = context.state();
+        NAME.clone_into(&mut state.backend);
+        assert_eq!(Existing::recorded(&state).fidelity(), Fidelity::Simulated);
+        assert_eq!(Target::of(&state), existing.target);
+    }
+
+    #[tokio::test]
+    async fn trouble_is_no_proof_of_either() {
+        let (url, _) = server(TROUBLE);
+        let (_dir, existing, context) = at(&url);
+        assert!(promptly(existing.attach(&context)).await.is_err());
+        assert_eq!(context.state().cluster, None);
+    }
+
+    #[tokio::test]
+    async fn the_private_kubeconfig_follows_the_users_and_another_context_is_refused() {
+        let (url, asked) = server(NOT_FOUND);
+        let (dir, existing, context) = at(&url);
+        promptly(existing.look(&context)).await.unwrap();
+        let file = dir.path().join("config");
+        let config = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, config.replace("cluster: {server", "cluster: {tls-server-name: new, server")).unwrap();
+        promptly(existing.preflight(&context)).await.unwrap();
+        assert!(std::fs::read_to_string(context.session.kubeconfig()).unwrap().contains("\"tls-server-name\": \"new\""));
+        std::fs::write(&file, "").unwrap();
+        let error = promptly(existing.attach(&context)).await.unwrap_err();
+        assert!(error.to_string().contains("there is no context `here`") && error.hint().is_some(), "{error}");
+
+        let config = existing.target.as_ref().map(|t| serde_json::json!(Recorded { target: t.clone(), simulated: false }).to_string());
+        let made = ClusterState { name: "here".to_owned(), phase: ClusterPhase::Made, config: config.unwrap() };
+        context.record(|state| (state.backend, state.cluster) = (NAME.to_owned(), Some(made))).unwrap();
+        let before = asked.lock().unwrap().len();
+        let other = Existing::new("there", vec![file]);
+        for result in [promptly(other.preflight(&context)).await, promptly(other.attach(&context)).await.map(drop)] {
+            let error = result.unwrap_err().to_string();
+            assert!(error.contains("the context here (") && error.contains("not of there ("), "{error}");
+        }
+        assert_eq!(asked.lock().unwrap().len(), before, "nobody was asked");
+    }
+
+    #[tokio::test]
+    async fn a_session_that_never_found_its_cluster_has_none() {
+        let (_dir, _, context) = at("http://127.0.0.1:1");
+        let none = Existing::recorded(&context.state());
+        assert!(promptly(none.attach(&context)).await.unwrap_err().to_string().starts_with("There is no environment here"));
+        assert_eq!(promptly(none.teardown(&context)).await.unwrap(), Teardown::default());
+        promptly(none.recognise(&context)).await;
+        assert_eq!(none.fidelity(), Fidelity::Real);
+    }
+}
