@@ -211,7 +211,7 @@ impl Provider for Existing {
     }
 
     fn preflight<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<(), StageError>> {
-        Box::pin(async move { Ok(self.open(context).await.map(drop)?) })
+        Box::pin(async move { self.open(context).await.map(drop) })
     }
 
     fn look<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Found, StageError>> {

@@ -327,6 +327,6 @@ mod tests {
         assert_eq!(files(var("")), [Path::new("/home/me/.kube/config")], "an empty variable says nothing");
         assert_eq!(files(var("/a::/b/c")), [Path::new("/a"), Path::new("/b/c")]);
         assert!(files(var("here"))[0].is_absolute());
-        assert_eq!(files(|_| None), [PathBuf::new(); 0]);
+        assert!(files(|_| None).is_empty());
     }
 }
