@@ -146,7 +146,7 @@ impl Started {
     }
 
     /// Waits for its end, which must be SIGKILL.
-    pub(crate) fn is_killed(mut self) {
+    pub(crate) fn killed(mut self) {
         use std::os::unix::process::ExitStatusExt as _;
         // Whatever it started may still hold its streams.
         let status = self.child.wait().expect("its end can be awaited");
