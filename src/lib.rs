@@ -12,15 +12,20 @@
     )
 )]
 
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod cluster;
 pub mod collect;
 pub mod diagnose;
 pub mod engine;
 pub mod error;
+pub mod faults;
+#[cfg(feature = "fixture")]
+pub mod fixture;
 pub mod harness;
 pub mod journal;
 pub mod outcomes;
+pub mod registry;
 pub mod report;
 pub mod session;
 pub mod spec;
@@ -30,3 +35,6 @@ mod testing;
 pub mod text;
 pub mod tools;
 pub mod wait;
+
+// What the types of this crate are made of, so that those who use them need not guess the versions.
+pub use {futures, http, k8s_openapi, kube, serde_json};

@@ -44,8 +44,8 @@ pub(super) fn list(global: &Global, what: Kind) -> Result<u8, Failure> {
     let json = global.format == Format::Json;
     let outcomes = choice::selected(global)?;
     match what {
-        Kind::Stages if json => print_json(&crate::stages::builtin().iter().map(Stage::info).collect::<Vec<_>>())?,
-        Kind::Stages => print(&rows(crate::stages::builtin().iter().map(|s| [s.id.to_owned(), s.info().title])))?,
+        Kind::Stages if json => print_json(&global.registry.plan().stages().iter().map(Stage::info).collect::<Vec<_>>())?,
+        Kind::Stages => print(&rows(global.registry.plan().stages().iter().map(|s| [s.id.to_owned(), s.info().title])))?,
         Kind::Outcomes if json => print_json(&outcomes.iter().map(outcome_json).collect::<Vec<_>>())?,
         Kind::Outcomes => print(&rows(outcomes.iter().map(|o| {
             let section = o.anchor.map_or("-", |a| a.section);
@@ -62,7 +62,7 @@ pub(super) fn list(global: &Global, what: Kind) -> Result<u8, Failure> {
 pub(super) fn explain(global: &Global, id: &str) -> Result<u8, Failure> {
     select::no_junit(global)?;
     let texts = text::current();
-    let (outcomes, stages) = (crate::outcomes::builtin(), crate::stages::builtin());
+    let (outcomes, stages) = (global.registry.outcomes(), global.registry.plan().stages());
     if let Some(outcome) = outcomes.iter().find(|o| o.id == id) {
         if global.format == Format::Json {
             print_json(&outcome_json(outcome))?;

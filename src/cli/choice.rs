@@ -1,7 +1,7 @@
 //! From options to a choice of outcomes.
 
 use super::{Command, Failure, Global, catalogue};
-use crate::outcomes::{Choice, ChoiceError, Outcome, Selection, Skip, builtin};
+use crate::outcomes::{Choice, ChoiceError, Outcome, Selection, Skip};
 use crate::text;
 
 impl From<ChoiceError> for Failure {
@@ -20,7 +20,7 @@ pub(super) fn choice(global: &Global) -> Result<Choice, Failure> {
 
 /// The outcomes that `--select` has, without any of a session.
 pub(super) fn selected(global: &Global) -> Result<Vec<Outcome>, Failure> {
-    let mut outcomes = builtin();
+    let mut outcomes = global.registry.outcomes().to_vec();
     if let Some(selection) = selection(global)? {
         selection.check(&outcomes).map_err(ChoiceError::from)?;
         outcomes.retain(|outcome| selection.matches(outcome));

@@ -1,19 +1,15 @@
 //! `collect`: the bundle of an environment that is there, or of what is left of one.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::progress::Progress;
 use super::{Failure, Format, Global, print, print_json, run, select};
-use crate::collect::{Bundle, CollectError, INDEX, collect as collect_environment, collect_session};
+use crate::collect::{Bundle, CollectError, INDEX};
 use crate::harness::{Harness, Purpose};
-use crate::journal::Event;
-use crate::outcomes::Environment;
 use crate::text;
-use crate::wait::Limit;
 
 pub(super) async fn collect(global: &Global, out: Option<PathBuf>) -> Result<u8, Failure> {
     select::no_junit(global)?;
@@ -39,23 +35,9 @@ pub(super) async fn collect(global: &Global, out: Option<PathBuf>) -> Result<u8,
         }
     };
     let context = &harness.context;
-    let to = out.unwrap_or_else(|| context.session.dir().join("runs").join(&context.run).join("bundle"));
+    let to = out.unwrap_or_else(|| context.session.bundle(&context.run));
     harness.announce(false, false);
-    let work = async {
-        // What cannot be opened is collected from all the same; so is what takes too long, since istioctl may have to be fetched first.
-        let opened = Environment::open(Arc::clone(context));
-        match context.waiting.within("the environment is opened", Limit::ShortCommand, opened).await {
-            Ok(Ok(environment)) => collect_environment(&environment, &to).await,
-            Ok(Err(e)) => {
-                context.journal.write(Event::Warning { message: crate::error::one_line(&e) });
-                collect_session(context, &to).await
-            }
-            Err(e) => {
-                context.journal.write(Event::Warning { message: e.to_string() });
-                collect_session(context, &to).await
-            }
-        }
-    };
+    let work = harness.collect(&to);
     let ended = tokio::select! {
         bundle = work => Some(bundle),
         () = &mut stopped => None,

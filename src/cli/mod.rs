@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::registry::Registry;
 use crate::text;
 
 /// Provisions an Istio-ambient-on-Kind environment and proves every outcome that its install guide documents.
@@ -88,6 +89,12 @@ struct Global {
     /// Show external commands as well; twice: internals.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
+    /// When what may tell what went wrong is collected by run and up: on-failure or never. Also `MESHPROOF_COLLECT`. Without it: on-failure.
+    #[arg(long, global = true, value_name = "WHEN")]
+    collect: Option<String>,
+    /// What there is to provision and to judge.
+    #[arg(skip)]
+    registry: Registry,
     /// No colour and no live display; also `NO_COLOR`.
     #[arg(long, global = true)]
     no_color: bool,
@@ -218,7 +225,14 @@ impl From<std::io::Error> for Failure {
 /// Parses the arguments of the process, does what they say and gives its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
+    main_with(Registry::builtin())
+}
+
+/// The same command line with other stages and outcomes, for the program of a crate that adds its own.
+#[must_use]
+pub fn main_with(registry: Registry) -> ExitCode {
     let mut cli = Cli::parse();
+    cli.global.registry = registry;
     if let Err(failure) = select::from_variables(&mut cli.global) {
         return fail(&failure);
     }

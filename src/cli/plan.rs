@@ -8,7 +8,7 @@ use super::{Failure, Format, Global, print, print_json, select};
 use crate::cluster::Provider;
 use crate::journal::Redactor;
 use crate::spec::{Spec, advisories};
-use crate::stages::{PlanStep, builtin};
+use crate::stages::{Plan, PlanStep};
 use crate::text;
 
 pub(super) async fn plan(global: &Global) -> Result<u8, Failure> {
@@ -18,7 +18,10 @@ pub(super) async fn plan(global: &Global) -> Result<u8, Failure> {
     let dir = session.dir().display().to_string();
     let provider = select::provider(global, session.load()?.as_ref()).await?;
     if global.format == Format::Json {
-        let stages: Vec<_> = builtin()
+        let stages: Vec<_> = global
+            .registry
+            .plan()
+            .stages()
             .iter()
             .map(|s| json!({"id": s.id, "title": s.info().title, "needs": s.needs, "steps": s.plan(&spec, provider.as_ref())}))
             .collect();
@@ -26,18 +29,18 @@ pub(super) async fn plan(global: &Global) -> Result<u8, Failure> {
         Redactor::default().json(&mut plan);
         print_json(&plan)?;
     } else {
-        print(&render(&spec, provider.as_ref()).replace("{state}", &dir))?;
+        print(&render(global.registry.plan(), &spec, provider.as_ref()).replace("{state}", &dir))?;
     }
     Ok(0)
 }
 
 /// A plan as text, with `{state}` for the state directory.
-pub(super) fn render(spec: &Spec, provider: &dyn Provider) -> String {
+pub(super) fn render(plan: &Plan, spec: &Spec, provider: &dyn Provider) -> String {
     let mut out = String::new();
     for advisory in advisories(spec) {
         let _ = writeln!(out, "{}", text::current().with("cli-warning", &[("text", &crate::harness::advice(&advisory))]));
     }
-    for stage in builtin() {
+    for stage in plan.stages() {
         let needs = if stage.needs.is_empty() { String::new() } else { format!("  <- {}", stage.needs.join(", ")) };
         let _ = writeln!(out, "{}: {}{needs}", stage.id, stage.info().title);
         for step in stage.plan(spec, provider) {
@@ -72,7 +75,7 @@ mod tests {
     fn with(sets: &[&str]) -> String {
         let sets = sets.iter().map(|s| (*s).to_owned()).collect();
         let kind = Kind::new(crate::engine::endpoint::find(|_| None));
-        let plan = render(&load(&Request { sets, ..Request::default() }).unwrap(), &kind);
+        let plan = render(crate::registry::Registry::builtin().plan(), &load(&Request { sets, ..Request::default() }).unwrap(), &kind);
         // Downloads are for the machine that runs the test.
         let os = if cfg!(target_os = "macos") { "darwin" } else { "linux" };
         let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };

@@ -22,7 +22,7 @@ pub(super) enum Work {
 pub(super) async fn run(global: &Global, work: Work) -> Result<u8, Failure> {
     let choice = choice::choice(global)?;
     // Once before anything is begun, and again by the harness when nobody else can be at work.
-    choice.of(&crate::outcomes::builtin(), &select::session(global)?)?;
+    choice.of(global.registry.outcomes(), &select::session(global)?)?;
     let (settings, name) = match work {
         Work::Verify => {
             let (session, state) = select::existing(global)?;

@@ -7,11 +7,7 @@ use clap::ValueEnum;
 
 use super::{Backend, Failure, Format, Global};
 use crate::cluster::Provider;
-use crate::cluster::embedded::Embedded;
-use crate::cluster::existing::{self, Existing};
-use crate::cluster::kind::Kind;
-use crate::cluster::user_config::{self, UserConfig, contexts_there_are};
-use crate::engine::endpoint;
+use crate::cluster::choose::{self, ChooseError};
 use crate::harness::{Keep, OnDrift, Policy, PolicyError, Reuse, Settings, Word as _, named_specs, spec_files, tool_cache, ttl};
 use crate::session::{Session, State};
 use crate::spec::{Request, Spec, SpecError, from_document, load};
@@ -92,47 +88,17 @@ pub(super) fn cache() -> PathBuf {
 
 /// The source of the clusters of a session that exists: what made it, whatever the options and variables say.
 pub(super) fn of_session(state: &State) -> Arc<dyn Provider> {
-    match state.backend.as_str() {
-        "embedded" => Arc::new(Embedded::in_agent()),
-        existing::NAME => Arc::new(Existing::recorded(state)),
-        _ => Arc::new(Kind::new(endpoint::find(var))),
-    }
+    choose::of_session(state)
 }
 
-/// The cluster of the context that somebody has named, now or when the session was begun. The current context is nobody's word.
-fn existing_cluster(global: &Global, state: Option<&State>) -> Result<Arc<dyn Provider>, Failure> {
-    let files = user_config::files(|name| std::env::var_os(name));
-    if let Some(context) = &global.context {
-        let existing = Existing::new(context, files);
-        existing.check()?;
-        return Ok(Arc::new(existing));
-    }
-    if let Some(state) = state.filter(|s| s.backend == existing::NAME) {
-        return Ok(of_session(state));
-    }
-    let contexts = contexts_there_are(&UserConfig::read(&files)?.contexts());
-    let texts = text::current();
-    Err(Failure::usage(texts.get("cli-no-context"), texts.attribute("cli-no-context", "hint", &[("contexts", &contexts)])))
-}
-
-/// The source of clusters that the options ask for. `auto` goes on with what the session has; where it has nothing it takes kind where a
-/// container engine answers, and else the embedded cluster, which it says so that nobody can miss it. In CI it refuses to.
+/// The source of clusters that the options ask for.
 pub(super) async fn provider(global: &Global, state: Option<&State>) -> Result<Arc<dyn Provider>, Failure> {
-    match (global.backend.unwrap_or(Backend::Auto), state.filter(|s| s.cluster.is_some())) {
-        (Backend::Embedded, _) => return Ok(Arc::new(Embedded::in_agent())),
-        (Backend::Kind, _) => return Ok(Arc::new(Kind::new(endpoint::find(var)))),
-        (Backend::Existing, state) => return existing_cluster(global, state),
-        (Backend::Auto, Some(state)) => return Ok(of_session(state)),
-        (Backend::Auto, None) => {}
+    let failure = |e: ChooseError| Failure::new(if e.is_usage() { 2 } else { 3 }, &e, e.hint());
+    if global.backend == Some(Backend::Existing) {
+        return choose::existing(global.context.as_deref(), state).map_err(failure);
     }
-    let kind = Kind::new(endpoint::find(var));
-    let Err(error) = kind.engine().await else { return Ok(Arc::new(kind)) };
-    let texts = text::current();
-    if var("CI").is_some_and(|ci| !matches!(ci.as_str(), "" | "0" | "false")) {
-        return Err(Failure::new(3, &error, Some(texts.get("cli-hint-no-downgrade"))));
-    }
-    super::run::tell(&texts.with("cli-downgrade", &[("error", &crate::error::one_line(&error))]));
-    Ok(Arc::new(Embedded::in_agent()))
+    let word = global.backend.and_then(|backend| Some(backend.to_possible_value()?.get_name().to_owned()));
+    choose::provider(word.as_deref(), state, super::run::tell).await.map_err(failure)
 }
 
 /// Everything that a run needs, with the source of clusters that the options ask for.
@@ -151,7 +117,7 @@ fn settings_with(global: &Global, spec: Spec, session: Session, provider: Arc<dy
         return Err(Failure::usage(text::current().get("cli-bad-timeout-scale"), None));
     }
     let waiting = Waiting::new(Arc::new(RealClock::default()), Limits::scaled(global.timeout_scale));
-    Ok(Settings { spec, session, provider, waiting, cache: tool_cache(var), policy: policy(global)? })
+    Ok(Settings { spec, session, provider, waiting, cache: tool_cache(var), policy: policy(global)?, registry: global.registry.clone() })
 }
 
 /// What is done with an environment: what the options say over what the variables say.
@@ -166,6 +132,9 @@ pub(super) fn policy(global: &Global) -> Result<Policy, Failure> {
     }
     if let Some(word) = &global.on_drift {
         policy.on_drift = OnDrift::from_word("--on-drift", word).map_err(usage)?;
+    }
+    if let Some(word) = &global.collect {
+        policy.collect = bool::from_word("--collect", word).map_err(usage)?;
     }
     if let Some(word) = &global.ttl {
         policy.ttl = ttl("--ttl", word).map_err(usage)?;

@@ -1,5 +1,6 @@
 //! A cluster as everything above the backends sees it: a client, a private kubeconfig, capabilities and access to its nodes.
 
+pub mod choose;
 pub mod embedded;
 pub mod existing;
 pub mod kind;
@@ -253,6 +254,8 @@ pub async fn client(path: &std::path::Path, context: &str) -> Result<kube::Clien
     let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(bad)?;
     // kube would take HTTP(S)_PROXY from the environment and know nothing of NO_PROXY.
     config.proxy_url = None;
+    // It would ask again for minutes where 503 is the answer that a check is looking for; what may take its time is waited for in wait/.
+    config.default_retry = false;
     config.connect_timeout = Some(std::time::Duration::from_secs(5));
     // No answer and no byte of one for this long: an API server that hangs must not hang us. Watches are made anew more often than this.
     config.read_timeout = Some(std::time::Duration::from_secs(30));

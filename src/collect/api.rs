@@ -29,15 +29,17 @@ const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const PODS: &str = "/api/v1/pods";
 const EVENTS: &str = "/api/v1/events";
 /// Names of files and paths of lists. Secrets are never among them.
-const LISTS: [(&str, &str); 10] = [
-    ("nodes", "/api/v1/nodes"),
-    ("namespaces", "/api/v1/namespaces"),
+const NAMESPACED: [(&str, &str); 6] = [
     ("services", "/api/v1/services"),
     ("endpointslices", "/apis/discovery.k8s.io/v1/endpointslices"),
     ("deployments", "/apis/apps/v1/deployments"),
     ("daemonsets", "/apis/apps/v1/daemonsets"),
     ("replicasets", "/apis/apps/v1/replicasets"),
     ("jobs", "/apis/batch/v1/jobs"),
+];
+const CLUSTER_WIDE: [(&str, &str); 4] = [
+    ("nodes", "/api/v1/nodes"),
+    ("namespaces", "/api/v1/namespaces"),
     ("mutatingwebhookconfigurations", "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"),
     ("validatingwebhookconfigurations", "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"),
 ];
@@ -53,7 +55,8 @@ pub(super) async fn collect(job: &Job<'_>) {
         return job.writer.leave_out(&"objects, events and logs", &texts.with("collect-why-no-cluster", &[("why", why)]));
     }
     let configmaps = format!("/api/v1/namespaces/{ISTIO_NAMESPACE}/configmaps");
-    let lists: Vec<(&str, &str)> = LISTS.into_iter().chain([("configmaps.istio-system", configmaps.as_str())]).collect();
+    let lists: Vec<(&str, &str)> =
+        CLUSTER_WIDE.into_iter().chain(NAMESPACED).chain([("configmaps.istio-system", configmaps.as_str())]).collect();
     let events = Place::new(&["events.txt"]);
     job.writer.expect(&"pods");
     job.writer.expect(&"istio");
@@ -73,7 +76,25 @@ pub(super) async fn collect(job: &Job<'_>) {
         return;
     }
     let listing = stream::iter(lists).for_each_concurrent(None, |(name, path)| list(job, name, path));
-    tokio::join!(pods(job), happened(job, &events), listing, custom(job));
+    tokio::join!(pods(job), happened(job, EVENTS, &events), listing, custom(job));
+}
+
+/// Takes what the API server has of one namespace.
+pub(super) async fn collect_namespace(job: &Job<'_>, namespace: &str) {
+    let inside = |path: &str| {
+        let (before, plural) = path.rsplit_once('/').unwrap_or_default();
+        format!("{before}/namespaces/{}/{plural}", escape(namespace))
+    };
+    let lists: Vec<(&str, String)> = NAMESPACED.iter().map(|(name, path)| (*name, inside(path))).collect();
+    let listing = stream::iter(&lists).for_each_concurrent(None, |(name, path)| list(job, name, path));
+    let logs = async {
+        let place = objects_at("pods");
+        let Some(found) = fetch(job, &inside(PODS), &place).await else { return };
+        write(job, &place, "collect-what-objects", &found, items(&found).iter().map(tidy).collect());
+        logs(job, items(&found)).await;
+    };
+    let (events, place) = (inside(EVENTS), Place::new(&["events.txt"]));
+    tokio::join!(logs, happened(job, &events, &place), listing);
 }
 
 fn objects_at(name: &str) -> Place {
@@ -241,8 +262,8 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 /// Events as lines.
-async fn happened(job: &Job<'_>, place: &Place) {
-    let Some(found) = fetch(job, EVENTS, place).await else { return };
+async fn happened(job: &Job<'_>, path: &str, place: &Place) {
+    let Some(found) = fetch(job, path, place).await else { return };
     let mut lines: Vec<String> = items(&found).iter().map(event).collect();
     // Times are written alike, so they sort as text.
     lines.sort_unstable();

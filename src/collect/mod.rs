@@ -79,12 +79,25 @@ pub async fn collect(environment: &Environment, to: &Path) -> Result<Bundle, Col
 
 async fn collect_within(environment: &Environment, to: &Path, bounds: Bounds) -> Result<Bundle, CollectError> {
     let cluster = &environment.cluster;
-    let nodes = match environment.missing(&Capability::NODE_EXEC) {
+    let nodes = match environment.missing(&Capability::NODE_EXEC).await {
         None => Ok(Arc::clone(&cluster.nodes)),
         Some(why) => Err(why),
     };
-    let lacking = [Capability::ISTIOCTL, Capability::PORT_FORWARD].iter().find_map(|c| environment.missing(c));
+    let lacking = match environment.missing(&Capability::ISTIOCTL).await {
+        None => environment.missing(&Capability::PORT_FORWARD).await,
+        lacking => lacking,
+    };
     Job::new(&environment.context, environment.waiting.clone(), to, bounds)?.of(Ok(cluster), nodes, lacking).run().await
+}
+
+/// Collects what there is in one namespace: its objects, events and logs.
+///
+/// # Errors
+/// When the directory has something in it or cannot be written.
+pub async fn collect_namespace(environment: &Environment, namespace: &str, to: &Path) -> Result<Bundle, CollectError> {
+    let job = Job::new(&environment.context, environment.waiting.clone(), to, Bounds::USUAL)?;
+    let job = job.of(Ok(&environment.cluster), Err(String::new()), Some(String::new()));
+    Job { namespace: Some(namespace.to_owned()), ..job }.run().await
 }
 
 /// Collects what there is about a session whose environment cannot be opened: the local files always, and nodes and objects as far as the
@@ -124,6 +137,8 @@ struct Job<'a> {
     /// The API server's version, or why it does not answer.
     server: OnceCell<Result<String, String>>,
     requests: Semaphore,
+    /// The only namespace to look at, if it is one.
+    namespace: Option<String>,
 }
 
 impl<'a> Job<'a> {
@@ -137,6 +152,7 @@ impl<'a> Job<'a> {
             no_istioctl: None,
             server: OnceCell::new(),
             requests: Semaphore::new(REQUESTS),
+            namespace: None,
         })
     }
 
@@ -147,8 +163,15 @@ impl<'a> Job<'a> {
     async fn run(self) -> Result<Bundle, CollectError> {
         let at = Timestamp::now();
         // What is here already comes first: it needs no time and may be all that there is.
-        local::collect(&self);
-        let work = async { tokio::join!(nodes::collect(&self), api::collect(&self)) };
+        if self.namespace.is_none() {
+            local::collect(&self);
+        }
+        let work = async {
+            match &self.namespace {
+                Some(namespace) => api::collect_namespace(&self, namespace).await,
+                None => drop(tokio::join!(nodes::collect(&self), api::collect(&self))),
+            }
+        };
         // What is not done when the time is up is still expected, and the index says so.
         let _ = self.waiting.within("everything is collected", Limit::Collect, work).await;
         let contents = self.writer.close()?;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::cluster::Provider;
+use crate::session::State;
 use crate::spec::Spec;
 use crate::stages::Plan;
 
@@ -28,13 +29,18 @@ impl std::fmt::Display for Drift {
     }
 }
 
+/// Where what the stages of a session were made from differs from what a spec asks for. A stage that was never done is no drift.
+#[must_use]
+pub fn drifts(plan: &Plan, spec: &Spec, provider: &dyn Provider, state: &State) -> Vec<Drift> {
+    differences(&state.stages, &heeded(plan, spec, provider))
+}
+
 /// What every stage of a plan heeds.
-pub(super) fn heeded(plan: &Plan, spec: &Spec, provider: &dyn Provider) -> BTreeMap<String, Value> {
+fn heeded(plan: &Plan, spec: &Spec, provider: &dyn Provider) -> BTreeMap<String, Value> {
     plan.stages().iter().map(|s| (s.id.to_owned(), s.action.heeds(spec, provider))).filter(|(_, heeds)| !heeds.is_null()).collect()
 }
 
-/// Where what stages were made from differs from what is asked for. A stage that was never done is no drift.
-pub(super) fn drifts(made: &BTreeMap<String, Value>, wanted: &BTreeMap<String, Value>) -> Vec<Drift> {
+fn differences(made: &BTreeMap<String, Value>, wanted: &BTreeMap<String, Value>) -> Vec<Drift> {
     let mut found = Vec::new();
     for (stage, wanted) in wanted {
         if let Some(made) = made.get(stage) {
@@ -80,7 +86,7 @@ mod tests {
             ("mirror", json!({"mirrors": {"b": 2}})),
             ("dashboard", json!({"dashboard": 1})),
         ]);
-        let lines: Vec<String> = drifts(&made, &wanted).iter().map(Drift::to_string).collect();
+        let lines: Vec<String> = differences(&made, &wanted).iter().map(Drift::to_string).collect();
         assert_eq!(
             lines,
             [
@@ -90,6 +96,6 @@ mod tests {
             ],
             "a stage that was never done is no drift"
         );
-        assert_eq!(drifts(&made, &made), []);
+        assert_eq!(differences(&made, &made), []);
     }
 }

@@ -2,26 +2,31 @@
 
 mod drift;
 mod policy;
+mod provision;
 mod settings;
+mod teardown;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::cluster::{Installs, Provider, Teardown};
+use crate::cluster::{Installs, Provider};
+use crate::collect::{Bundle, CollectError, collect, collect_session};
 use crate::journal::{Event, FORMAT_VERSION, Journal, JournalError, Record};
 use crate::outcomes::{Choice, ChoiceError, Environment, Outcome, block_all, judge_all, stand_ins};
 use crate::report::{Summary, exit_code};
-use crate::session::{Indexed, Lease, Owner, Phase, Session, SessionError, SessionLock, State, run_id};
+use crate::session::{Indexed, Lease, Owner, Session, SessionError, SessionLock, run_id};
 use crate::spec::{Advisory, Spec, advisories, to_document};
-use crate::stages::{self, Context, Manner, Plan, StageError, StageOutcome};
+use crate::stages::{self, Context, Plan, StageError, StageOutcome};
 use crate::text;
 use crate::tools::{Tools, end_if_same};
-use crate::wait::{Limits, RealClock, Waiting};
+use crate::wait::Limit;
 
-pub use drift::Drift;
+pub use drift::{Drift, drifts};
 pub use policy::{Keep, OnDrift, Policy, PolicyError, Reuse, Word, ttl};
-pub use settings::{Settings, SettingsError, named_specs, spec_files, tool_cache};
+pub use settings::{Settings, SettingsError, named_specs, session_from_environment, spec_files, tool_cache};
+pub use teardown::sweep;
 
 /// Errors that keep a run from beginning or ending properly. What goes wrong in between is in the journal.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +70,7 @@ pub enum Purpose {
 }
 
 /// Refuses to work on a session whose cluster is another than the spec's, or comes from another backend.
-fn same_cluster(session: &Session, spec: &Spec, provider: &dyn Provider) -> Result<(), HarnessError> {
+pub(crate) fn same_cluster(session: &Session, spec: &Spec, provider: &dyn Provider) -> Result<(), HarnessError> {
     let backend = provider.name();
     let Some(state) = session.load()? else { return Ok(()) };
     let Some(cluster) = state.cluster else { return Ok(()) };
@@ -81,12 +86,8 @@ fn same_cluster(session: &Session, spec: &Spec, provider: &dyn Provider) -> Resu
     Ok(())
 }
 
-/// What a removal leaves in the state directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Leave {
-    Nothing,
-    Runs,
-}
+/// Journals of runs that are kept, at least.
+const RUNS: usize = 200;
 
 /// A run that has begun: it holds the session's lock and a journal.
 #[derive(Debug)]
@@ -96,6 +97,7 @@ pub struct Harness {
     plan: Plan,
     outcomes: Vec<Outcome>,
     policy: Policy,
+    purpose: Purpose,
     not_selected: Vec<String>,
     nothing_failed: Option<String>,
     strict: bool,
@@ -143,10 +145,11 @@ impl Harness {
         purpose: Purpose,
         listener: impl Fn(&Record) + Send + Sync + 'static,
     ) -> Result<Self, HarnessError> {
-        let Settings { spec, session, provider, waiting, cache, policy } = settings;
+        let Settings { spec, session, provider, waiting, cache, policy, registry } = settings;
         session.check_ours()?;
         same_cluster(&session, &spec, provider.as_ref())?;
         let run = run_id();
+        session.prune_runs(RUNS);
         let (state, dead) = match session.load()? {
             None => (session.begin(provider.name(), to_document(&spec)), None),
             Some(mut state) => {
@@ -184,14 +187,14 @@ impl Harness {
                 state.ttl_seconds = policy.ttl.map(|ttl| ttl.as_secs());
             }
         })?;
-        let plan = Plan::new(stages::builtin()).map_err(|e| StageError::Other { message: e.to_string(), hint: None })?;
-        let outcomes = crate::outcomes::builtin();
+        let (plan, outcomes) = (registry.plan().clone(), registry.outcomes().to_vec());
         let (not_selected, nothing_failed, strict) = (Vec::new(), None, false);
         Ok(Self {
             context: Arc::new(context),
             plan,
             outcomes,
             policy,
+            purpose,
             not_selected,
             nothing_failed,
             strict,
@@ -246,76 +249,11 @@ impl Harness {
         }
     }
 
-    /// Nothing is made in a cluster that is somebody else's, nor where what is there is all that may be used.
-    fn manner(&self) -> Manner {
-        let look = self.context.provider.installs() == Installs::Nothing || self.policy.reuse == Reuse::Require;
-        if look { Manner::Look } else { Manner::Make }
-    }
-
-    async fn provision(&self) -> BTreeMap<&'static str, StageOutcome> {
-        if let Err(error) = self.clear().await {
-            return stages::refuse(&self.plan, &self.context, &error);
-        }
-        stages::run(&self.plan, &self.context, self.manner()).await
-    }
-
-    /// Removes an environment that is not to be used, and refuses one that was made from another spec. Changes nothing else.
-    async fn clear(&self) -> Result<(), StageError> {
-        let context = &self.context;
-        let state = context.state();
-        let wanted = drift::heeded(&self.plan, &context.spec, context.provider.as_ref());
-        let drifts = drift::drifts(&state.stages, &wanted);
-        let named = drifts.iter().map(|d| context.journal.redactor().text(&d.to_string())).collect::<Vec<_>>().join("; ");
-        let texts = text::current();
-        // It is always there, and never removed or changed.
-        if context.provider.installs() == Installs::Nothing {
-            return self.share().await;
-        }
-        if state.cluster.is_none() && self.policy.reuse == Reuse::Require {
-            return Err(StageError::refused("no-environment", [("cluster", context.spec.cluster.name.clone())]));
-        }
-        if state.cluster.is_none() {
-            return self.share().await;
-        }
-        let remake = match (self.policy.reuse, self.policy.on_drift) {
-            (Reuse::Never, _) => Some(texts.get("warning-fresh")),
-            _ if drifts.is_empty() => None,
-            (Reuse::Require, _) | (_, OnDrift::Refuse) => return Err(StageError::refused("drift", [("drifts", named)])),
-            (_, OnDrift::Recreate) => Some(texts.with("warning-drift-recreate", &[("drifts", &named)])),
-            // The stage would refuse it as well, but by then others would have been changed.
-            (_, OnDrift::Apply) if drifts.iter().any(|d| d.stage == "cluster") => {
-                return Err(StageError::refused("cluster-drift", [("cluster", context.spec.cluster.name.clone()), ("drifts", named)]));
-            }
-            (_, OnDrift::Apply) => {
-                context.journal.write(Event::Warning { message: texts.with("warning-drift-apply", &[("drifts", &named)]) });
-                None
-            }
-        };
-        if let Some(message) = remake {
-            context.journal.write(Event::Warning { message });
-            let _alone = Lease::alone(context.session.dir(), &context.waiting).await.map_err(SessionError::Lock)?;
-            let done = context.provider.teardown(context).await?;
-            if !done.remains.is_empty() {
-                return Err(StageError::refused("remains", [("what", done.remains.join("; "))]));
-            }
-            context.record(State::forget_cluster)?;
-        }
-        self.share().await
-    }
-
-    /// Uses the environment from here on, so that nobody removes it meanwhile.
-    async fn share(&self) -> Result<(), StageError> {
-        let context = &self.context;
-        let lease = Lease::share(context.session.dir(), &context.waiting).await.map_err(SessionError::Lock)?;
-        *self.lease.lock().await = Some(lease);
-        Ok(())
-    }
-
     /// Provisions, or finds everything provisioned. The journal tells how it went.
     pub async fn up(&self) -> u8 {
         self.announce(true, false);
         self.provision().await;
-        self.finish()
+        self.finish().await
     }
 
     /// Provisions, then judges every outcome that is not blocked.
@@ -332,7 +270,7 @@ impl Harness {
                 }
             },
         }
-        self.finish()
+        self.finish().await
     }
 
     /// Judges the environment that is there and changes nothing.
@@ -345,7 +283,7 @@ impl Harness {
         match Environment::open(Arc::clone(&self.context)).await {
             Ok(environment) => {
                 self.judge(&environment, &BTreeMap::new()).await;
-                Ok(self.finish())
+                Ok(self.finish().await)
             }
             Err(e) => {
                 self.context.journal.write(Event::Warning { message: crate::error::one_line(&e) });
@@ -386,70 +324,24 @@ impl Harness {
         tokio::join!(describe, judge_all(&self.outcomes, environment, ended, &context.journal));
     }
 
-    /// Removes what this session made, and then its state directory.
+    /// Collects what may tell what went wrong. What cannot be opened is collected from all the same.
     ///
     /// # Errors
-    /// When the engine does not answer or something cannot be removed.
-    pub async fn down(self) -> Result<Teardown, HarnessError> {
-        self.lease.lock().await.take();
-        let alone = Lease::alone(self.context.session.dir(), &self.context.waiting).await.map_err(SessionError::Lock)?;
-        self.down_alone(alone).await
-    }
-
-    /// Removes the cluster of a run that failed. What is known about the failure stays in the state directory, for the next `down`.
-    ///
-    /// # Errors
-    /// As [`Harness::down`].
-    pub async fn down_but_runs(self) -> Result<Teardown, HarnessError> {
-        self.lease.lock().await.take();
-        let alone = Lease::alone(self.context.session.dir(), &self.context.waiting).await.map_err(SessionError::Lock)?;
-        self.tear_down(alone, Leave::Runs).await
-    }
-
-    /// [`Harness::down`] for whoever has the environment alone.
-    ///
-    /// # Errors
-    /// As [`Harness::down`].
-    pub async fn down_alone(self, alone: Lease) -> Result<Teardown, HarnessError> {
-        self.tear_down(alone, Leave::Nothing).await
-    }
-
-    async fn tear_down(self, alone: Lease, leave: Leave) -> Result<Teardown, HarnessError> {
+    /// When the directory has something in it or cannot be written.
+    pub async fn collect(&self, to: &Path) -> Result<Bundle, CollectError> {
         let context = &self.context;
-        let mut done = match context.provider.teardown(context).await {
-            Ok(done) => done,
+        let opened = Environment::open(Arc::clone(context));
+        match context.waiting.within("the environment is opened", Limit::ShortCommand, opened).await {
+            Ok(Ok(environment)) => collect(&environment, to).await,
+            Ok(Err(e)) => {
+                context.journal.write(Event::Warning { message: crate::error::one_line(&e) });
+                collect_session(context, to).await
+            }
             Err(e) => {
-                self.release()?;
-                return Err(e.into());
+                context.journal.write(Event::Warning { message: e.to_string() });
+                collect_session(context, to).await
             }
-        };
-        if done.remains.is_empty() && leave == Leave::Runs {
-            context.record(State::forget_cluster)?;
-            self.release()?;
-        } else if done.remains.is_empty() {
-            let dir = context.session.dir().to_path_buf();
-            if !context.session.remove()? {
-                done.remains.push(text::current().with("remains-directory", &[("dir", &dir.display().to_string())]));
-                return Ok(done);
-            }
-            if let Some(index) = context.session.index() {
-                index.remove(&context.state().id)?;
-            }
-            // The directory that holds all state directories goes with the last of them.
-            if let Some(parent) = dir.parent().filter(|p| p.file_name().is_some_and(|n| n == "meshproof")) {
-                let _ = std::fs::remove_dir(parent);
-            }
-            done.removed.push(dir.display().to_string());
-        } else {
-            self.release()?;
         }
-        drop(alone);
-        Ok(done)
-    }
-
-    /// Nobody works on the session any more, and somebody knows that it is there.
-    fn release(&self) -> Result<(), SessionError> {
-        self.context.record(|state| (state.phase, state.owner) = (Phase::Kept, None))
     }
 
     /// What is done with the environment.
@@ -463,8 +355,15 @@ impl Harness {
         self.end(130);
     }
 
-    fn finish(&self) -> u8 {
+    async fn finish(&self) -> u8 {
         let code = exit_code(&Summary::fold(&self.context.journal.records()), self.strict);
+        // Before anything is cleaned up. Where there is no cluster, the journal says all that is known.
+        if code != 0 && self.policy.collect && self.purpose == Purpose::Provision && self.context.state().cluster.is_some() {
+            let to = self.context.session.bundle(&self.context.run);
+            if let Err(e) = self.collect(&to).await {
+                self.context.journal.write(Event::Warning { message: crate::error::one_line(&e) });
+            }
+        }
         self.end(code);
         code
     }
@@ -476,22 +375,6 @@ impl Harness {
         }
         self.context.journal.write(Event::RunFinished { exit_code: code, duration_ms });
     }
-}
-
-/// Removes what a run left that was killed before it wrote its state: it had made nothing outside the directory. Says whether there was
-/// anything, and leaves alone what somebody is at work on or what is not ours.
-///
-/// # Errors
-/// When the disk refuses.
-pub async fn sweep(session: &Session) -> Result<bool, HarnessError> {
-    let left = std::fs::read_dir(session.dir()).is_ok_and(|mut entries| entries.next().is_some());
-    if !left || session.check_ours().is_err() {
-        return Ok(false);
-    }
-    let waiting = Waiting::new(Arc::new(RealClock::default()), Limits::default());
-    let _lock = SessionLock::take(session.dir(), &waiting, "down").await.map_err(SessionError::Lock)?;
-    // Whoever held the lock may have begun a session, which is removed with all that it made or not at all.
-    Ok(session.load()?.is_none() && session.remove()?)
 }
 
 /// A dead owner's `kind` or `istioctl` may still be at work; it is ended before anything else is done. Its journal names it by pid and start time.

@@ -51,11 +51,13 @@ pub struct Policy {
     pub on_drift: OnDrift,
     /// How long it lives without being used; `None` for ever.
     pub ttl: Option<Duration>,
+    /// Whether what may tell what went wrong is collected after a failure.
+    pub collect: bool,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { keep: Keep::default(), reuse: Reuse::default(), on_drift: OnDrift::default(), ttl: Some(DEFAULT_TTL) }
+        Self { keep: Keep::default(), reuse: Reuse::default(), on_drift: OnDrift::default(), ttl: Some(DEFAULT_TTL), collect: true }
     }
 }
 
@@ -99,8 +101,12 @@ impl Word for OnDrift {
     const ALL: &'static [(&'static str, Self)] = &[("apply", Self::Apply), ("recreate", Self::Recreate), ("refuse", Self::Refuse)];
 }
 
+impl Word for bool {
+    const ALL: &'static [(&'static str, Self)] = &[("on-failure", true), ("never", false)];
+}
+
 impl Policy {
-    /// What `MESHPROOF_KEEP`, `MESHPROOF_REUSE`, `MESHPROOF_ON_DRIFT` and `MESHPROOF_TTL` say; an empty variable says nothing.
+    /// What `MESHPROOF_KEEP`, `MESHPROOF_REUSE`, `MESHPROOF_ON_DRIFT`, `MESHPROOF_TTL` and `MESHPROOF_COLLECT` say; an empty variable says nothing.
     ///
     /// # Errors
     /// When one of them says what is not known.
@@ -113,6 +119,7 @@ impl Policy {
             keep: word("MESHPROOF_KEEP", set("MESHPROOF_KEEP"))?,
             reuse: word("MESHPROOF_REUSE", set("MESHPROOF_REUSE"))?,
             on_drift: word("MESHPROOF_ON_DRIFT", set("MESHPROOF_ON_DRIFT"))?,
+            collect: set("MESHPROOF_COLLECT").map_or(Ok(true), |word| bool::from_word("MESHPROOF_COLLECT", &word))?,
             ttl: set("MESHPROOF_TTL").map_or(Ok(Some(DEFAULT_TTL)), |value| ttl("MESHPROOF_TTL", &value))?,
         })
     }
@@ -155,12 +162,18 @@ mod tests {
                 "MESHPROOF_KEEP" => "on-failure",
                 "MESHPROOF_REUSE" => "require",
                 "MESHPROOF_ON_DRIFT" => "recreate",
+                "MESHPROOF_COLLECT" => "never",
                 _ => "8h",
             };
             Some(value.to_owned())
         };
-        let expected =
-            Policy { keep: Keep::OnFailure, reuse: Reuse::Require, on_drift: OnDrift::Recreate, ttl: Some(Duration::from_hours(8)) };
+        let expected = Policy {
+            keep: Keep::OnFailure,
+            reuse: Reuse::Require,
+            on_drift: OnDrift::Recreate,
+            ttl: Some(Duration::from_hours(8)),
+            collect: false,
+        };
         assert_eq!(Policy::from_variables(some).unwrap(), expected);
         let error = Policy::from_variables(|name| (name == "MESHPROOF_KEEP").then(|| "sometimes".to_owned())).unwrap_err();
         assert_eq!(error.to_string(), "MESHPROOF_KEEP is `sometimes`; there are always, on-failure, never");

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use super::{Policy, PolicyError};
 use crate::cluster::Provider;
+use crate::registry::Registry;
 use crate::session::{Session, SessionError};
 use crate::spec::{Request, Spec, SpecError, load};
 use crate::wait::{Limits, RealClock, Waiting};
 
 /// What a run works with.
+#[derive(Clone)]
 pub struct Settings {
     /// The resolved spec.
     pub spec: Spec,
@@ -23,6 +25,8 @@ pub struct Settings {
     pub cache: PathBuf,
     /// What is done with an environment that is there, and with this one afterwards.
     pub policy: Policy,
+    /// What there is to provision and to judge.
+    pub registry: Registry,
 }
 
 impl std::fmt::Debug for Settings {
@@ -55,13 +59,41 @@ impl Settings {
     /// # Errors
     /// When the spec is wrong or the state directory is not known.
     pub fn from_environment(provider: Arc<dyn Provider>) -> Result<Self, SettingsError> {
-        let var = |name: &str| std::env::var(name).ok();
+        let scale = time_scale(var)?;
         let spec = load(&Request { files: spec_files(named_specs(var)), ..Request::default() })?;
-        let current = std::env::current_dir().map_err(SettingsError::CurrentDirectory)?;
-        let session = Session::locate(None, &current, var)?;
-        let waiting = Waiting::new(Arc::new(RealClock::default()), Limits::default());
-        Ok(Self { spec, session, provider, waiting, cache: tool_cache(var), policy: Policy::from_variables(var)? })
+        let session = session_from_environment()?;
+        let waiting = Waiting::new(Arc::new(RealClock::default()), Limits::scaled(scale));
+        Ok(Self {
+            spec,
+            session,
+            provider,
+            waiting,
+            cache: tool_cache(var),
+            policy: Policy::from_variables(var)?,
+            registry: Registry::builtin(),
+        })
     }
+}
+
+fn var(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The session of `MESHPROOF_STATE`, or else of the project.
+///
+/// # Errors
+/// When its place is not known.
+pub fn session_from_environment() -> Result<Session, SettingsError> {
+    let current = std::env::current_dir().map_err(SettingsError::CurrentDirectory)?;
+    Ok(Session::locate(None, &current, var)?)
+}
+
+/// What `MESHPROOF_TIMEOUT_SCALE` multiplies time limits with.
+fn time_scale(var: impl Fn(&str) -> Option<String>) -> Result<f64, PolicyError> {
+    let name = "MESHPROOF_TIMEOUT_SCALE";
+    let Some(value) = var(name).filter(|v| !v.is_empty()) else { return Ok(1.0) };
+    let scale = value.parse().ok().filter(|scale| (0.01..=100.0).contains(scale));
+    scale.ok_or_else(|| PolicyError { name: name.to_owned(), value, known: "numbers from 0.01 to 100".to_owned() })
 }
 
 /// The files of `MESHPROOF_SPEC`, separated by colons; `var` looks up an environment variable.

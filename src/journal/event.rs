@@ -264,6 +264,22 @@ pub enum Event {
     OutcomeStarted {
         /// Outcome id.
         outcome: String,
+        /// What it is, if the run did not announce it: tests ask for outcomes one by one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        info: Option<OutcomeInfo>,
+    },
+    /// Something was broken on purpose.
+    FaultInjected {
+        /// Fault id.
+        fault: String,
+    },
+    /// It was mended.
+    FaultReverted {
+        /// Fault id.
+        fault: String,
+        /// Why it could not be, if it could not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
     },
     /// An outcome was judged.
     OutcomeFinished {
@@ -298,4 +314,7 @@ pub enum Event {
         /// Wall time in milliseconds.
         duration_ms: u64,
     },
+    /// A record of a later version of meshproof, which this one steps over.
+    #[serde(other)]
+    Unknown,
 }

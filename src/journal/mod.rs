@@ -69,18 +69,20 @@ impl Journal {
     /// # Errors
     /// When the file exists or cannot be made.
     pub fn create(path: &Path) -> Result<Self, JournalError> {
-        let make = || {
-            if let Some(dir) = path.parent() {
-                std::fs::create_dir_all(dir)?;
-            }
-            let mut options = OpenOptions::new();
-            options.append(true).create_new(true);
-            #[cfg(unix)]
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-            options.open(path)
-        };
-        let file = make().map_err(|source| JournalError::Create { path: path.to_owned(), source })?;
-        Ok(Self::with(Some(file)))
+        Ok(Self::with(Some(make(path)?)))
+    }
+
+    /// Goes on in a file, which gets what was written so far as well.
+    ///
+    /// # Errors
+    /// When the file exists or cannot be made.
+    pub fn persist(&self, path: &Path) -> Result<(), JournalError> {
+        let mut inner = self.lock();
+        let mut file = make(path)?;
+        let lines: String = inner.records.iter().map(line).collect();
+        file.write_all(lines.as_bytes()).map_err(|source| JournalError::Create { path: path.to_owned(), source })?;
+        inner.file = Some(file);
+        Ok(())
     }
 
     /// A journal that exists in memory only, for tests and for commands that record nothing.
@@ -116,8 +118,7 @@ impl Journal {
             let mut inner = self.lock();
             let record = self.redacted(&Record { seq: inner.seq, at: Timestamp::now(), event });
             inner.seq += 1;
-            let mut line = serde_json::to_string(&record).unwrap_or_else(|e| format!("{{\"unwritable\":\"{e}\"}}"));
-            line.push('\n');
+            let line = line(&record);
             if let Some(file) = inner.file.as_mut()
                 && let Err(e) = file.write_all(line.as_bytes())
             {
@@ -164,6 +165,24 @@ impl Journal {
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn make(path: &Path) -> Result<File, JournalError> {
+    let make = || {
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir)?;
+        }
+        let mut options = OpenOptions::new();
+        options.append(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(path)
+    };
+    make().map_err(|source| JournalError::Create { path: path.to_owned(), source })
+}
+
+fn line(record: &Record) -> String {
+    serde_json::to_string(record).unwrap_or_else(|e| format!("{{\"unwritable\":\"{e}\"}}")) + "\n"
 }
 
 /// Reads a journal that may be cut anywhere: whole records up to the first that is not.
@@ -236,7 +255,7 @@ mod tests {
             Event::CommandStarted { argv: vec!["kind".into()], pid: 1, start_ticks: Some(2) },
             Event::CommandFinished(command.clone()),
             Event::Transcript(Transcript { name: "n".into(), run: "r".into(), recorded_at: Timestamp::UNIX_EPOCH, command }),
-            Event::OutcomeStarted { outcome: "o".into() },
+            Event::OutcomeStarted { outcome: "o".into(), info: None },
             Event::OutcomeFinished {
                 outcome: "o".into(),
                 duration_ms: 1,

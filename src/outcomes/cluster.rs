@@ -55,7 +55,7 @@ fn named<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
         look.see("kubernetes", &version.git_version);
         let expected = format!("v{}", env.spec.cluster.kubernetes);
         look.require(version.git_version == expected, || format!("the API server is {}, the spec wants {expected}", version.git_version));
-        if env.missing(&Capability::NODE_INVENTORY).is_none() {
+        if env.missing(&Capability::NODE_INVENTORY).await.is_none() {
             let machines = env.cluster.nodes.machines().await?;
             look.see("machines", machines.iter().map(|m| &m.name).collect::<Vec<_>>());
             look.require(!machines.is_empty(), || format!("there is no cluster called {wanted}"));
@@ -77,7 +77,7 @@ fn nodes<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
             .collect();
         look.see("nodes", &registered);
         look.require(registered == expected, || format!("the API server has {registered:?}, the spec wants {expected:?}"));
-        if env.missing(&Capability::NODE_INVENTORY).is_none() {
+        if env.missing(&Capability::NODE_INVENTORY).await.is_none() {
             let machines = env.cluster.nodes.machines().await?;
             look.see("machines", machines.iter().map(|m| (m.name.clone(), format!("{} {}", m.role, m.state))).collect::<BTreeMap<_, _>>());
             for (name, role) in &expected {
@@ -101,7 +101,7 @@ fn ready<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
     Box::pin(async move {
         let nodes = env.nodes().await?;
         let present: BTreeSet<String> = nodes.iter().map(kube::ResourceExt::name_any).collect();
-        let made = env.missing(&Capability::KIND).is_none();
+        let made = env.missing(&Capability::KIND).await.is_none();
         for (name, _) in expected_nodes(&env.spec).into_iter().filter(|_| made) {
             look.require(present.contains(&name), || format!("node {name} has not joined"));
         }
@@ -154,7 +154,7 @@ fn system_healthy<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
         look.see("workloads", &names);
         look.require(!pods.items.is_empty(), || "kube-system has no pod".to_owned());
         // Other ways to make a cluster have other parts, or none that can be seen.
-        let made = env.missing(&Capability::KIND).is_none();
+        let made = env.missing(&Capability::KIND).await.is_none();
         for wanted in ["coredns", "kube-proxy"].into_iter().filter(|_| made) {
             look.require(names.contains(wanted), || format!("kube-system has no {wanted}"));
         }

@@ -58,7 +58,6 @@ pub struct Environment {
     transcripts: BTreeMap<String, Transcript>,
     kubelets: OnceCell<BTreeMap<String, Option<String>>>,
     admin_token: OnceCell<Result<AdminToken, String>>,
-    tools: BTreeMap<Capability, Option<String>>,
 }
 
 impl std::fmt::Debug for Environment {
@@ -74,12 +73,6 @@ impl Environment {
     /// When the cluster is not there or cannot be used.
     pub async fn open(context: Arc<Context>) -> Result<Self, crate::stages::StageError> {
         let cluster = context.cluster().await?.clone();
-        let (kubectl, istioctl) = tokio::join!(context.tools.kubectl(), context.tools.istioctl());
-        let lack = |found: Result<&crate::tools::Tool, &crate::tools::ToolError>| found.err().map(|e| crate::error::one_line(e));
-        let tools = BTreeMap::from([
-            (Capability::KUBECTL, lack(kubectl.as_ref().copied())),
-            (Capability::ISTIOCTL, lack(istioctl.as_ref().copied())),
-        ]);
         Ok(Self {
             spec: Arc::clone(&context.spec),
             waiting: match &cluster.passage {
@@ -91,15 +84,17 @@ impl Environment {
             context,
             kubelets: OnceCell::new(),
             admin_token: OnceCell::new(),
-            tools,
         })
     }
 
-    /// Why a capability is absent, or `None`.
-    #[must_use]
-    pub fn missing(&self, capability: &Capability) -> Option<String> {
-        if let Some(missing) = self.tools.get(capability) {
-            return missing.clone();
+    /// Why a capability is absent, or `None`. A tool is looked for when it is first asked for.
+    pub async fn missing(&self, capability: &Capability) -> Option<String> {
+        let tools = &self.context.tools;
+        if *capability == Capability::KUBECTL {
+            return tools.kubectl().await.err().map(|e| crate::error::one_line(&e));
+        }
+        if *capability == Capability::ISTIOCTL {
+            return tools.istioctl().await.err().map(|e| crate::error::one_line(&e));
         }
         let texts = crate::text::current();
         if *capability == Capability::NODE_PROXY {
@@ -228,7 +223,7 @@ impl Environment {
 
     /// What is wrong with the machines behind the nodes of the spec, by node; empty where the environment cannot list machines.
     async fn stopped_machines(&self) -> BTreeMap<String, String> {
-        if self.missing(&Capability::NODE_INVENTORY).is_some() {
+        if self.missing(&Capability::NODE_INVENTORY).await.is_some() {
             return BTreeMap::new();
         }
         let listed = self.waiting.within("the machines are listed", Limit::EngineAnswer, self.cluster.nodes.machines()).await;

@@ -41,10 +41,10 @@ pub async fn judge(outcome: &Outcome, environment: &Environment) -> Judged {
     if let Some(reason) = &outcome.skip {
         return Judged::unseen(Verdict::Skipped { reason: reason.clone() });
     }
-    let missing = outcome.capabilities.iter().find_map(|c| Some((c, environment.missing(c)?)));
-    if let Some((capability, reason)) = missing {
-        let verdict = Verdict::Unsupported { capability: capability.to_string(), reason };
-        return Judged::unseen(verdict);
+    for capability in outcome.capabilities {
+        if let Some(reason) = environment.missing(capability).await {
+            return Judged::unseen(Verdict::Unsupported { capability: capability.to_string(), reason });
+        }
     }
     let mut look = Look::default();
     let ended = environment.waiting.within(outcome.id, Limit::Outcome, outcome.check.check(environment, &mut look)).await;
@@ -97,7 +97,7 @@ pub async fn judge_all(
                 None => None,
             };
             let start = Instant::now();
-            journal.write(Event::OutcomeStarted { outcome: outcome.id.to_owned() });
+            journal.write(Event::OutcomeStarted { outcome: outcome.id.to_owned(), info: None });
             let judged = match blocked_by(&outcome, stages) {
                 // What someone asked to leave out is skipped, whatever else would be in its way.
                 Some(by) if outcome.skip.is_none() => Judged::unseen(Verdict::Blocked { by }),
@@ -118,6 +118,14 @@ pub fn block_all(outcomes: &[Outcome], stages: &BTreeMap<&'static str, StageOutc
             None => Verdict::Blocked { by: blocked_by(outcome, stages).unwrap_or_else(|| root.to_owned()) },
         };
         journal.write(finished(outcome, Instant::now(), &Judged::unseen(verdict)));
+    }
+}
+
+impl Judged {
+    /// What a journal says about it; `start` is when the judging began.
+    #[must_use]
+    pub fn finished(&self, outcome: &Outcome, start: Instant) -> Event {
+        finished(outcome, start, self)
     }
 }
 

@@ -14,6 +14,7 @@ mod rerun;
 mod selection;
 mod standin;
 mod token;
+mod words;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ pub use rerun::Rerun;
 pub use selection::{Pattern, Selection, SelectionError, SelectionProblem};
 pub use standin::stand_ins;
 pub use token::request as request_token;
+pub use words::failure;
 
 use crate::cluster::Capability;
 use crate::journal::{OutcomeInfo, OutcomeKind};
@@ -67,6 +69,10 @@ pub struct Outcome {
     pub capabilities: &'static [Capability],
     /// Outcomes of one group touch the same thing and are judged one after the other.
     pub group: Option<&'static str>,
+    /// Its title and what to do when it fails, where it is none of the guide's own, whose words are texts.
+    pub title: Option<&'static str>,
+    /// See `title`.
+    pub hint: Option<&'static str>,
     /// Why someone asked to leave it out; it is then not looked at.
     pub skip: Option<String>,
     /// The check.
@@ -83,8 +89,7 @@ impl Outcome {
     /// A documented outcome.
     #[must_use]
     pub fn documented(id: &'static str, section: &'static str, sentence: &'static str, check: impl Check + 'static) -> Self {
-        let anchor = Some(Anchor { section, sentence });
-        Self { id, kind: OutcomeKind::Documented, anchor, needs: &[], capabilities: &[], group: None, skip: None, check: Arc::new(check) }
+        Self { kind: OutcomeKind::Documented, anchor: Some(Anchor { section, sentence }), ..Self::hardening(id, check) }
     }
 
     /// An outcome that goes beyond the guide; its section is the one that it hardens.
@@ -97,6 +102,8 @@ impl Outcome {
             needs: &[],
             capabilities: &[],
             group: None,
+            title: None,
+            hint: None,
             skip: None,
             check: Arc::new(check),
         }
@@ -123,6 +130,20 @@ impl Outcome {
         self
     }
 
+    /// Gives it a title: the claim in one line.
+    #[must_use]
+    pub fn titled(mut self, title: &'static str) -> Self {
+        self.title = Some(title);
+        self
+    }
+
+    /// Says what to do when it fails, in one sentence.
+    #[must_use]
+    pub fn hint(mut self, hint: &'static str) -> Self {
+        self.hint = Some(hint);
+        self
+    }
+
     /// Leaves it out for a reason that every report gives.
     #[must_use]
     pub fn skipped(mut self, reason: impl Into<String>) -> Self {
@@ -143,11 +164,11 @@ impl Outcome {
         let texts = text::current();
         OutcomeInfo {
             id: self.id.to_owned(),
-            title: texts.get(&key),
+            title: self.title.map_or_else(|| texts.get(&key), str::to_owned),
             kind: self.kind,
             section: self.anchor.map(|a| a.section.to_owned()),
             sentence: self.anchor.map(|a| a.sentence.to_owned()),
-            hint: texts.attribute(&key, "hint", &[]).unwrap_or_default(),
+            hint: self.hint.map(str::to_owned).or_else(|| texts.attribute(&key, "hint", &[])).unwrap_or_default(),
         }
     }
 }

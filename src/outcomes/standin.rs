@@ -16,7 +16,7 @@ pub(super) const LABEL: &str = "org.meshproof.standin";
 /// Component and image of every stand-in among the images that run, as the nodes' container runtimes know them; and the images whose labels
 /// could not be read.
 pub async fn stand_ins(env: &Environment) -> (BTreeMap<String, String>, Vec<String>) {
-    if env.missing(&Capability::NODE_EXEC).is_some() {
+    if env.missing(&Capability::NODE_EXEC).await.is_some() {
         return (BTreeMap::new(), Vec::new());
     }
     // One node that has an image is enough to read its labels.

@@ -34,7 +34,7 @@ pub struct AdminToken {
 impl AdminToken {
     /// `kubectl -n kubernetes-dashboard create token admin-user`, as the guide does it, where that works; otherwise the request that it makes.
     pub(super) async fn create(env: &Environment) -> Result<Self, Stop> {
-        let typed = [Capability::KUBECTL, Capability::TYPED_REQUESTS].iter().all(|c| env.missing(c).is_none());
+        let typed = env.missing(&Capability::KUBECTL).await.is_none() && env.missing(&Capability::TYPED_REQUESTS).await.is_none();
         let made_by = if typed { "`kubectl create token` printed" } else { "a TokenRequest gave" };
         let stdout = if typed {
             let command = env.context.kubectl().await?.args(["-n", DASHBOARD_NAMESPACE, "create", "token", &env.spec.dashboard.admin_user]);

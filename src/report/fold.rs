@@ -298,10 +298,16 @@ impl Summary {
                 }
                 stage.state = StageState::Finished { result: result.clone(), duration_ms: *duration_ms };
             }
-            Event::CommandStarted { .. } => {}
+            Event::CommandStarted { .. } | Event::FaultInjected { .. } | Event::FaultReverted { .. } | Event::Unknown => {}
             Event::CommandFinished(_) => self.commands += 1,
             Event::Transcript(transcript) => self.transcripts.push(transcript.clone()),
-            Event::OutcomeStarted { outcome } => self.outcome(outcome).state = OutcomeState::Running { since: record.at },
+            Event::OutcomeStarted { outcome, info } => {
+                let outcome = self.outcome(outcome);
+                outcome.state = OutcomeState::Running { since: record.at };
+                if let Some(info) = info {
+                    outcome.info = info.clone();
+                }
+            }
             Event::OutcomeFinished { outcome, duration_ms, verdict, evidence, diagnoses } => {
                 self.outcome(outcome).state = OutcomeState::Judged {
                     verdict: verdict.clone(),

@@ -76,7 +76,13 @@ pub fn line(record: &Record, texts: &Texts, verbose: bool) -> Option<String> {
             let time = seconds(texts, command.duration_ms);
             texts.with("report-progress-command-finished", &[("program", program), ("code", &code), ("time", &time)])
         }
-        Event::Fact { .. }
+        Event::FaultInjected { fault } => texts.with("report-progress-fault", &[("fault", fault.as_str())]),
+        Event::FaultReverted { fault, error: None } => texts.with("report-progress-fault-reverted", &[("fault", fault.as_str())]),
+        Event::FaultReverted { fault, error: Some(error) } => {
+            texts.with("report-progress-fault-stays", &[("fault", fault.as_str()), ("error", error)])
+        }
+        Event::Unknown
+        | Event::Fact { .. }
         | Event::Transcript(_)
         | Event::OutcomeStarted { .. }
         | Event::CommandStarted { .. }

@@ -121,7 +121,7 @@ impl Pen {
     }
 
     pub(super) fn judge(&mut self, outcome: &str, ms: u64, verdict: Verdict, evidence: Value, diagnoses: Vec<Diagnosis>) {
-        self.write(Event::OutcomeStarted { outcome: outcome.into() });
+        self.write(Event::OutcomeStarted { outcome: outcome.into(), info: None });
         self.wait(i64::try_from(ms).unwrap());
         let evidence: BTreeMap<String, Value> = serde_json::from_value(evidence).unwrap();
         self.write(Event::OutcomeFinished { outcome: outcome.into(), duration_ms: ms, verdict, evidence, diagnoses });

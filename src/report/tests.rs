@@ -134,7 +134,7 @@ fn unknown_ids_are_added_at_the_end_and_gate() {
     let mut late = records[3].clone();
     late.event = Event::StageFinished { stage: "own-stage".into(), duration_ms: 700, result: StageResult::Provisioned };
     records.push(late.clone());
-    late.event = Event::OutcomeStarted { outcome: "own.thing.works".into() };
+    late.event = Event::OutcomeStarted { outcome: "own.thing.works".into(), info: None };
     records.push(late.clone());
     let summary = Summary::fold(&records);
     assert_eq!(summary.stages.last().unwrap().info.id, "own-stage");

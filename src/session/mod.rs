@@ -175,6 +175,12 @@ impl Session {
         self.dir.join("certs.d")
     }
 
+    /// Where the bundle of a run is collected.
+    #[must_use]
+    pub fn bundle(&self, run: &str) -> PathBuf {
+        self.dir.join("runs").join(run).join("bundle")
+    }
+
     /// The kind configuration.
     #[must_use]
     pub fn kind_config(&self) -> PathBuf {
@@ -204,6 +210,22 @@ impl Session {
     pub fn runs(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.dir.join("runs")).into_iter().flatten().flatten();
         entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    }
+
+    /// Removes the oldest runs if there are more than `most`, but none of the last hour and not the last one that worked on the session.
+    /// What cannot be removed stays: it is only in the way.
+    pub fn prune_runs(&self, most: usize) {
+        let runs = self.runs();
+        if runs.len() <= most {
+            return;
+        }
+        let last = self.load().ok().flatten().and_then(|s| s.last_run);
+        let age = |run: &String| self.dir.join("runs").join(run).metadata().ok()?.modified().ok()?.elapsed().ok();
+        let mut old: Vec<(Duration, String)> = runs.into_iter().filter_map(|run| Some((age(&run)?, run))).collect();
+        old.sort();
+        for (_, run) in old.iter().skip(most).filter(|(age, run)| *age > Duration::from_hours(1) && last.as_ref() != Some(run)) {
+            let _ = std::fs::remove_dir_all(self.dir.join("runs").join(run));
+        }
     }
 
     /// Makes the directory, which only its owner may enter.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::{Index, Indexed, Lease, Session, SessionError, SessionLock, Standing, State};
 use crate::cluster::{Provider, Teardown};
 use crate::harness::{Harness, HarnessError, Policy, Purpose, Settings};
+use crate::registry::Registry;
 use crate::spec::from_document;
 use crate::wait::Waiting;
 
@@ -87,6 +88,7 @@ async fn remove(session: &Session, remover: &Remover<'_>, wanted: fn(&Standing) 
         waiting: remover.waiting.clone(),
         cache: remover.cache.clone(),
         policy: Policy::default(),
+        registry: Registry::builtin(),
     };
     let harness = Harness::begin_locked(settings, lock, "down", Purpose::Remove, |_| {}).await?;
     harness.down_alone(alone).await.map(Some)

@@ -160,14 +160,29 @@ pub(super) async fn apply(context: &StageContext, name: &str, flags: &[&str], te
         command.timeout(context.waiting.limit(Limit::Controller)).ok(&context.journal).await?;
         return Ok(());
     }
-    let client = context.client().await?;
+    apply_objects(&context.client().await?, &objects(name, text)?, "default").await
+}
+
+/// Applies a manifest server-side, as other crates' stages need it; objects that name no namespace go into the given one.
+///
+/// # Errors
+/// When it is no manifest, or the API server refuses an object.
+pub async fn apply_manifest(client: &Client, manifest: &str, namespace: &str) -> Result<(), StageError> {
+    apply_objects(client, &objects("manifest", manifest)?, namespace).await
+}
+
+/// Applies objects server-side; those that name no namespace go into the given one.
+pub(crate) async fn apply_objects(client: &Client, objects: &[Value], namespace: &str) -> Result<(), StageError> {
     let mut resources = Resources::default();
     let params = PatchParams::apply("meshproof").force();
-    for object in objects(name, text)? {
-        let thing = Named::of(&object);
+    for object in objects {
+        let mut thing = Named::of(object);
+        if thing.namespace.is_empty() {
+            thing.namespace = namespace;
+        }
         let failed = || StageError::kube(format!("apply {} {}", thing.kind, thing.name));
-        let api = resources.api(&client, &thing).await.map_err(failed())?;
-        api.patch(thing.name, &params, &Patch::Apply(&object)).await.map_err(failed())?;
+        let api = resources.api(client, &thing).await.map_err(failed())?;
+        api.patch(thing.name, &params, &Patch::Apply(object)).await.map_err(failed())?;
     }
     Ok(())
 }

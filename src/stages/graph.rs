@@ -93,6 +93,8 @@ pub enum Manner {
     Make,
     /// Fail: nothing may be changed.
     Look,
+    /// The same, for whoever only uses what stands: what merely prepares for making is not looked at.
+    Attach,
 }
 
 /// Runs a plan to its end and journals every step.
@@ -151,12 +153,16 @@ pub fn refuse(plan: &Plan, context: &Context, error: &StageError) -> BTreeMap<&'
 
 async fn bring(stage: &Stage, context: &StageContext, manner: Manner) -> Result<Done, StageError> {
     // Whoever runs stages may say what they like: nothing is made in a cluster that is somebody else's.
-    let manner = if context.provider.installs() == Installs::Nothing { Manner::Look } else { manner };
+    let theirs = context.provider.installs() == Installs::Nothing;
+    let manner = if theirs && manner == Manner::Make { Manner::Look } else { manner };
     let heeds = stage.action.heeds(&context.spec, context.provider.as_ref());
+    if manner == Manner::Attach && stage.action.only_prepares() {
+        return Ok(Done::NotNeeded);
+    }
     let done = match stage.action.look(context).await? {
         Found::True => Done::Already,
         Found::NotNeeded => Done::NotNeeded,
-        Found::Missing(why) if manner == Manner::Look => return Err(StageError::refused("stage-missing", [("why", why)])),
+        Found::Missing(why) if manner != Manner::Make => return Err(StageError::refused("stage-missing", [("why", why)])),
         Found::Missing(why) => {
             context.progress(why);
             context.record_heeded(stage.id, None)?;

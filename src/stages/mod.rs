@@ -19,7 +19,8 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 
 pub(crate) use admin_user::binds;
-pub(crate) use apply::objects;
+pub use apply::apply_manifest as apply;
+pub(crate) use apply::{apply_objects, objects};
 pub(crate) use context::bound_kubectl;
 pub use context::{Context, StageContext};
 pub use error::StageError;
@@ -95,6 +96,10 @@ pub trait Action: Send + Sync {
     fn look<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Found, StageError>>;
     /// Makes it true, after a look that found it missing. Run again on a half-made environment it converges.
     fn make<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Done, StageError>>;
+    /// Whether it only prepares for other stages to make something, so that it says nothing about what stands.
+    fn only_prepares(&self) -> bool {
+        false
+    }
     /// What [`Action::make`] would do for this spec, with clusters of this source, on a machine that has nothing.
     fn plan(&self, spec: &Spec, provider: &dyn Provider) -> Vec<PlanStep>;
     /// The part of the spec that the stage heeds: if it changes, what was made is not what is asked for. Nothing by default.
@@ -111,6 +116,8 @@ pub struct Stage {
     pub id: &'static str,
     /// Ids of the stages that must be done before.
     pub needs: &'static [&'static str],
+    /// Its title, where it is none of the guide's own, whose titles are texts.
+    pub title: Option<&'static str>,
     /// What it does.
     pub action: Arc<dyn Action>,
 }
@@ -129,12 +136,32 @@ impl Stage {
         if provider.installs() == Installs::Nothing { provider.plan(spec) } else { self.action.plan(spec, provider) }
     }
 
+    /// A stage that needs no other.
+    #[must_use]
+    pub fn new(id: &'static str, action: impl Action + 'static) -> Self {
+        Self { id, needs: &[], title: None, action: Arc::new(action) }
+    }
+
+    /// Names the stages that must be done before.
+    #[must_use]
+    pub fn needs(mut self, stages: &'static [&'static str]) -> Self {
+        self.needs = stages;
+        self
+    }
+
+    /// Gives it a title of one line.
+    #[must_use]
+    pub fn titled(mut self, title: &'static str) -> Self {
+        self.title = Some(title);
+        self
+    }
+
     /// What a journal says about it.
     #[must_use]
     pub fn info(&self) -> StageInfo {
         StageInfo {
             id: self.id.to_owned(),
-            title: text::current().get(&format!("stage-{}", self.id)),
+            title: self.title.map_or_else(|| text::current().get(&format!("stage-{}", self.id)), str::to_owned),
             needs: self.needs.iter().map(|n| (*n).to_owned()).collect(),
         }
     }
@@ -144,7 +171,7 @@ impl Stage {
 #[must_use]
 pub fn builtin() -> Vec<Stage> {
     fn stage(id: &'static str, needs: &'static [&'static str], action: impl Action + 'static) -> Stage {
-        Stage { id, needs, action: Arc::new(action) }
+        Stage::new(id, action).needs(needs)
     }
     vec![
         stage("preflight", &[], preflight::Preflight),

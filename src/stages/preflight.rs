@@ -37,6 +37,10 @@ impl Action for Preflight {
         Box::pin(std::future::ready(Ok(Done::Already)))
     }
 
+    fn only_prepares(&self) -> bool {
+        true
+    }
+
     fn plan(&self, spec: &Spec, provider: &dyn Provider) -> Vec<PlanStep> {
         if provider.installs() == Installs::FromManifests {
             return vec![PlanStep::note("plan-preflight-simulated", &[])];

@@ -59,7 +59,7 @@ impl Action for Does {
 }
 
 fn stage(id: &'static str, needs: &'static [&'static str], does: Does) -> Stage {
-    Stage { id, needs, action: Arc::new(does) }
+    Stage::new(id, does).needs(needs)
 }
 
 fn ends(id: &'static str, needs: &'static [&'static str]) -> Stage {
@@ -235,7 +235,7 @@ async fn the_waits_of_a_stage_are_its_progress() {
             Vec::new()
         }
     }
-    let (_, journal) = run_all(vec![Stage { id: "w", needs: &[], action: Arc::new(Waits(Mutex::new(3))) }]).await;
+    let (_, journal) = run_all(vec![Stage::new("w", Waits(Mutex::new(3)))]).await;
     assert_eq!(journal, ["w started", "w: 3 to go", "w: 2 to go", "w: 1 to go", "w provisioned"]);
 }
 

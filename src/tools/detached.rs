@@ -1,6 +1,6 @@
 //! A process that outlives the command that starts it.
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -30,18 +30,17 @@ impl Detached {
     }
 }
 
-/// Starts a program with no input, the scrubbed environment and the variables named, and its output in a file that only the owner reads.
+/// Starts a program with no input, the scrubbed environment and these variables, and its output in a file that only the owner reads.
 ///
 /// It is let go once it calls `setsid` itself, which a program that leads a process group already could not.
 ///
 /// # Errors
 /// When the file cannot be written or the program cannot be started.
-pub fn detach(program: &Path, args: &[&OsStr], keep: &[&str], log: &Path) -> io::Result<Detached> {
+pub fn detach(program: &Path, args: &[OsString], variables: &[(String, OsString)], log: &Path) -> io::Result<Detached> {
     let output = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(log)?;
-    let kept = keep.iter().filter_map(|name| Some(((*name).into(), std::env::var_os(name)?)));
     #[expect(clippy::disallowed_methods, reason = "this is tools/")]
     let mut command = std::process::Command::new(program);
-    command.args(args).env_clear().envs(scrub(std::env::vars_os())).envs::<_, std::ffi::OsString, _>(kept);
+    command.args(args).env_clear().envs(scrub(std::env::vars_os())).envs(variables.iter().cloned());
     command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
     // A working directory that somebody wants to remove is not held.
     command.current_dir("/").spawn().map(Detached)

@@ -102,6 +102,13 @@ pub fn deployments_available(names: &[&str], deployments: &[Arc<Deployment>], po
     first_trouble(pods).map_or_else(|| Progress::NotYet(lacking.join("; ")), super::terminal::Trouble::progress)
 }
 
+/// No pod is there any more, ended ones included.
+#[must_use]
+pub fn no_pods(pods: &[Arc<Pod>]) -> Progress {
+    let left: Vec<String> = pods.iter().map(|p| pod_line(p)).collect();
+    if left.is_empty() { Progress::Ready(()) } else { Progress::NotYet(left.join("; ")) }
+}
+
 /// What a Deployment lacks to be available, or `None`.
 #[must_use]
 pub fn deployment_lacks(deployment: &Deployment) -> Option<String> {

@@ -4,7 +4,6 @@
 //! backend every test process hosts a simulated cluster of its own; a backend that was asked for and cannot be had is a failure, never a skip.
 
 mod environment;
-mod report;
 
 use std::io::Write as _;
 
@@ -38,7 +37,7 @@ fn judge(outcome: &Outcome, provided: &Provided) {
         Verdict::Skipped { reason } => say(&format!("SKIPPED {id}: {reason}")),
         // It shows what the guide's text would do and gates nothing.
         Verdict::Failed { reason } if outcome.kind == OutcomeKind::Defect => say(&format!("DEFECT {id}: {reason}")),
-        Verdict::Failed { .. } | Verdict::Blocked { .. } => panic!("{}", provided.redacted(&report::failure(outcome, &judged))),
+        Verdict::Failed { .. } | Verdict::Blocked { .. } => panic!("{}", provided.redacted(&outcomes::failure(outcome, &judged))),
     }
 }
 

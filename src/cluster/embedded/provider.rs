@@ -1,5 +1,6 @@
 //! The embedded backend: a simulated cluster in the session's agent, or in this process for tests.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,19 +25,44 @@ use crate::wait::{Limit, Progress};
 #[derive(Debug)]
 pub struct Embedded(Host);
 
+/// How the agent is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launch {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// Variables that it gets besides the scrubbed environment.
+    pub variables: Vec<(String, OsString)>,
+}
+
 #[derive(Debug)]
 enum Host {
-    /// A process of its own, started from this program.
-    Agent,
+    /// A process of its own, started from this program unless something else is said.
+    Agent(Option<Launch>),
     /// This process.
     Here(Box<Mutex<Option<(serde_json::Value, Hosted)>>>),
+}
+
+impl Launch {
+    /// The command `meshproof agent` of a program that has meshproof's command line.
+    #[must_use]
+    pub fn meshproof(program: PathBuf, session: &Session) -> Self {
+        Self { program, args: vec!["agent".into(), "--state-dir".into(), session.dir().into()], variables: Vec::new() }
+    }
 }
 
 impl Embedded {
     /// Hosted by the session's agent, so that the cluster outlives the command. The agent is started from the running program.
     #[must_use]
     pub fn in_agent() -> Self {
-        Self(Host::Agent)
+        Self(Host::Agent(None))
+    }
+
+    /// The same from another program, for a process that is not `meshproof` itself.
+    #[must_use]
+    pub fn in_agent_of(launch: Launch) -> Self {
+        Self(Host::Agent(Some(launch)))
     }
 
     /// Hosted by this process, and gone with this value: for tests. The cluster's tasks run on the runtime that provisions it.
@@ -97,10 +123,10 @@ impl Embedded {
             state.transcripts.clear();
         })?;
         match &self.0 {
-            Host::Agent => {
+            Host::Agent(launch) => {
                 // One that a killed command had started may just be coming up.
                 self.end(&context.session).await?;
-                start_agent(context).await?;
+                start_agent(context, launch.clone()).await?;
             }
             Host::Here(hosted) => {
                 let mut hosted = hosted.lock().await;
@@ -121,7 +147,7 @@ impl Embedded {
     /// Whether the cluster that this configuration makes is there.
     async fn stands(&self, session: &Session, config: &serde_json::Value) -> bool {
         match &self.0 {
-            Host::Agent => Agent::of(session).is_some_and(|a| a.alive() && a.config == *config),
+            Host::Agent(_) => Agent::of(session).is_some_and(|a| a.alive() && a.config == *config),
             Host::Here(hosted) => hosted.lock().await.as_ref().is_some_and(|(of, _)| of == config),
         }
     }
@@ -129,7 +155,7 @@ impl Embedded {
     /// Whether any cluster is there.
     async fn alive(&self, session: &Session) -> bool {
         match &self.0 {
-            Host::Agent => Agent::of(session).is_some_and(|a| a.alive()),
+            Host::Agent(_) => Agent::of(session).is_some_and(|a| a.alive()),
             Host::Here(hosted) => hosted.lock().await.is_some(),
         }
     }
@@ -150,7 +176,7 @@ impl Embedded {
     /// Ends whatever hosts the cluster; says whether there was anything.
     async fn end(&self, session: &Session) -> Result<bool, StageError> {
         match &self.0 {
-            Host::Agent => {
+            Host::Agent(_) => {
                 let Some(process) = Agent::process(session) else { return Ok(false) };
                 let Some(ticks) = process.start_ticks else { return Ok(false) };
                 Ok(end_if_same(process.pid, ticks).await != Ended::Gone)
@@ -171,13 +197,20 @@ pub fn idle(var: impl Fn(&str) -> Option<String>) -> Duration {
 }
 
 /// Starts the agent and waits until its cluster answers.
-async fn start_agent(context: &Context) -> Result<(), StageError> {
+async fn start_agent(context: &Context, launch: Option<Launch>) -> Result<(), StageError> {
     let session = &context.session;
     let log = Agent::log(session);
-    let program = std::env::current_exe().map_err(|source| SessionError::Read { path: PathBuf::from("/proc/self/exe"), source })?;
+    let launch = match launch {
+        Some(launch) => launch,
+        None => {
+            let own = std::env::current_exe();
+            Launch::meshproof(own.map_err(|source| SessionError::Read { path: PathBuf::from("/proc/self/exe"), source })?, session)
+        }
+    };
     let failed = |source| SessionError::Write { path: log.clone(), source };
-    let args = ["agent".as_ref(), "--state-dir".as_ref(), session.dir().as_os_str()];
-    let mut process = crate::tools::detach(&program, &args, &[IDLE_VARIABLE], &log).map_err(failed)?;
+    let Launch { program, args, mut variables } = launch;
+    variables.extend(std::env::var_os(IDLE_VARIABLE).map(|value| (IDLE_VARIABLE.to_owned(), value)));
+    let mut process = crate::tools::detach(&program, &args, &variables, &log).map_err(failed)?;
     context.journal.write(Event::Fact { name: "agent".into(), value: format!("process {}", process.pid()) });
     let config = Embedded::config(&context.spec);
     let mut gone = None;

@@ -139,7 +139,7 @@ fn only_what_failed_or_was_blocked_or_has_no_verdict_is_judged_again() {
         finished(CRDS, Verdict::Blocked { by: "gateway-api".into() }),
         finished("istio.istiod.ready", Verdict::Skipped { reason: "asked".into() }),
         finished("cluster.system.healthy", unsupported),
-        Event::OutcomeStarted { outcome: "dashboard.pods.running".into() },
+        Event::OutcomeStarted { outcome: "dashboard.pods.running".into(), info: None },
     ];
     let (_dir, session) = session(&[("1", events)]);
     let rest = chosen(&again(), &session);

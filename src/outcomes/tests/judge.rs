@@ -256,7 +256,7 @@ async fn what_a_failed_stage_makes_impossible_is_blocked_by_its_root() {
     let mut events: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for record in journal.records().into_iter().skip(before) {
         match record.event {
-            Event::OutcomeStarted { outcome } => events.entry(outcome).or_default().push("started"),
+            Event::OutcomeStarted { outcome, .. } => events.entry(outcome).or_default().push("started"),
             Event::OutcomeFinished { outcome, .. } => events.entry(outcome).or_default().push("finished"),
             _ => {}
         }

@@ -1,6 +1,7 @@
 //! The programs that the embedded cluster's containers run: small stand-ins that answer as the real ones do where the guide looks.
 
 mod answers;
+mod busybox;
 mod cni;
 mod dashboard;
 mod istiod;
@@ -32,6 +33,7 @@ pub fn workloads_with(spec: &Spec, files: Option<Arc<dyn NodeFiles>>) -> Workloa
         all.add(*repository, answers::Answers(table));
     }
     all.add("docker.io/kubernetesui/dashboard", dashboard::Dashboard);
+    all.add(normalise(&spec.probe.image).0, busybox::Busybox);
     let of = |name: &str| normalise(&format!("{}/{name}", spec.istio.hub)).0;
     all.add(of("pilot"), istiod::Istiod);
     all.add(of("install-cni"), cni::Cni(files));

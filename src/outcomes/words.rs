@@ -1,13 +1,14 @@
 //! A failed outcome in words.
 
-use meshproof::journal::Verdict;
-use meshproof::outcomes::{Judged, Outcome};
+use super::{Judged, Outcome};
+use crate::journal::Verdict;
 
 /// Lines of evidence in a message; the rest is counted.
 const EVIDENCE_LINES: usize = 60;
 
 /// What a person needs to know about an outcome that does not hold.
-pub(crate) fn failure(outcome: &Outcome, judged: &Judged) -> String {
+#[must_use]
+pub fn failure(outcome: &Outcome, judged: &Judged) -> String {
     let info = outcome.info();
     let why = match &judged.verdict {
         Verdict::Failed { reason } => reason.clone(),
