@@ -113,7 +113,7 @@ impl Session {
     /// [`SessionError::NoHome`].
     pub fn locate(given: Option<&Path>, current: &Path, var: impl Fn(&str) -> Option<String>) -> Result<Self, SessionError> {
         let set = |name: &str| var(name).filter(|v| !v.is_empty());
-        let base = state_home(&set).map(|home| home.join("meshproof"));
+        let base = state_home(set).map(|home| home.join("meshproof"));
         let index = base.clone().map(Index::below);
         let dir = if let Some(dir) = given.map(Path::to_path_buf).or_else(|| set("MESHPROOF_STATE").map(PathBuf::from)) {
             current.join(dir)

@@ -37,7 +37,7 @@ fn others(machine: &Machine) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 #[rstest]
-fn a_run_that_is_killed_between_stages_is_picked_up_or_removed(
+fn a_run_that_killed_between_stages_is_picked_up_or_removed(
     #[values("preflight", "mirror", "cluster", "nodes", "proxy", "dashboard", "admin-user", "istio", "gateway-api")] stage: &str,
     #[values("stage-started", "stage-finished")] event: &str,
 ) {
@@ -46,7 +46,7 @@ fn a_run_that_is_killed_between_stages_is_picked_up_or_removed(
 
 /// Not in preflight, which makes nothing, nor in `nodes`, which here finds everything Ready.
 #[rstest]
-fn a_run_that_is_killed_in_the_middle_of_a_stage_is_picked_up_or_removed(
+fn a_run_that_killed_in_the_middle_of_a_stage_is_picked_up_or_removed(
     #[values("mirror", "cluster", "proxy", "dashboard", "admin-user", "istio", "gateway-api")] stage: &str,
 ) {
     picked_up_or_removed(stage, "stage-progress");
@@ -58,7 +58,7 @@ fn picked_up_or_removed(stage: &str, event: &str) {
     std::fs::write(machine.path("home/.kube/config"), "apiVersion: v1\nkind: Config\n").expect("a file can be written");
     let before = others(&machine);
     let args = [&UP[..], &PROXIED].concat();
-    let kill = |what: &str| machine.start_with(&[("MESHPROOF_KILL_AT", &at(event, stage))], &args).is_killed_at(what);
+    let kill = |what: &str| machine.start_with(&[("MESHPROOF_KILL_AT", &at(event, stage))], &args).killed_as(what);
 
     kill("up");
     let standing = machine.run(&["status", "--format", "json"]).code(0).json()["phase"].clone();
@@ -78,7 +78,7 @@ fn picked_up_or_removed(stage: &str, event: &str) {
 }
 
 #[test]
-fn a_down_that_is_killed_is_finished_by_the_next() {
+fn a_down_that_killed_is_finished_by_the_next() {
     let machine = Machine::new();
     machine.run(&UP).code(0);
     // The first record that a `down` writes is that it has its tools; it writes none before it removes.

@@ -146,12 +146,12 @@ impl Started {
     }
 
     /// Waits for its end, which must be SIGKILL.
-    pub(crate) fn is_killed(self) {
-        self.is_killed_at("it");
+    pub(crate) fn killed(self) {
+        self.killed_as("it");
     }
 
     /// The same, with a word for what it is.
-    pub(crate) fn is_killed_at(mut self, what: &str) {
+    pub(crate) fn killed_as(mut self, what: &str) {
         use std::os::unix::process::ExitStatusExt as _;
         // Whatever it started may still hold its streams.
         let status = self.child.wait().expect("its end can be awaited");
