@@ -1,6 +1,13 @@
 //! What `docker exec` can run on a node.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
+
 use super::{Node, Output, RunState, State, TreeError, config, crictl, ctr};
+
+/// A command whose output is put in its place.
+static SUBSTITUTION: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\$\(([^()$]*)\)").expect("a valid pattern"));
 
 impl Node {
     /// Why nothing can be run, in docker's words; `None` if it can.
@@ -31,16 +38,18 @@ impl Node {
         }
     }
 
-    /// Plain words, with `&&` or `;` between commands. A shell is not what is simulated here.
+    /// Plain words, with `&&` or `;` between commands and the output of others in `$(…)`. A shell is not what is simulated here.
     async fn shell(&self, script: &str) -> Output {
         let mut all = Output::default();
-        if script.contains(['|', '<', '>', '$', '`', '*', '(', '{']) {
+        let plain = SUBSTITUTION.replace_all(script, "");
+        if plain.contains(['|', '<', '>', '$', '`', '*', '(', '{']) {
             return Output::failed(127, format!("sh: 1: the simulated node has no shell for: {script}\n"));
         }
         for (at, part) in script.split("&&").flat_map(|p| p.split([';', '\n'])).map(str::trim).filter(|p| !p.is_empty()).enumerate() {
             if at > 0 && all.code != 0 && script.contains("&&") {
                 break;
             }
+            let part = self.substituted(part).await;
             let words: Vec<String> = part.split_whitespace().map(|w| w.trim_matches(['"', '\'']).to_owned()).collect();
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             if matches!(words.first(), Some(&("sh" | "bash"))) {
@@ -52,6 +61,20 @@ impl Node {
             all.stderr.push_str(&output.stderr);
         }
         all
+    }
+
+    /// A command line with what the commands in it say, without the ends of their lines.
+    async fn substituted(&self, line: &str) -> String {
+        let mut done = String::new();
+        let mut rest = line;
+        while let Some(found) = SUBSTITUTION.captures(rest) {
+            let (whole, inner) = (found.get(0).map_or(0..0, |m| m.range()), found.get(1).map_or("", |m| m.as_str()));
+            let words: Vec<&str> = inner.split_whitespace().collect();
+            done.push_str(&rest[..whole.start]);
+            done.push_str(Box::pin(self.exec(&words)).await.stdout.trim_end_matches('\n'));
+            rest = &rest[whole.end..];
+        }
+        done + rest
     }
 
     fn simple(&self, program: &str, name: &str, arguments: &[&str]) -> Output {

@@ -347,6 +347,8 @@ async fn small_commands_behave() {
     assert_eq!(ok(&node, "ls /etc/containerd").await, "certs.d\nconfig.toml\n");
     assert_eq!(run(&node, "test -d /etc/containerd").await.code + run(&node, "test -f /nothing").await.code, 1);
     assert_eq!(node.exec(&["sh", "-c", "mkdir -p /a/b && test -d /a/b && echo yes"]).await.stdout, "yes\n");
+    assert_eq!(node.exec(&["sh", "-c", "echo $(echo one) $(echo two)-three"]).await.stdout, "one two-three\n");
+    assert!(node.exec(&["sh", "-c", "echo $HOME"]).await.stderr.contains("has no shell for"));
     assert_eq!(node.exec(&["sh", "-c", "cat /etc/hostname | wc"]).await.code, 127);
     let missing = run(&node, "curl -v x").await;
     assert!(missing.code == 127 && missing.stderr.contains("exec: \"curl\": executable file not found in $PATH"));
