@@ -17,6 +17,7 @@ use super::environment::Answer;
 use super::login::{self, login};
 use super::{Checked, DASHBOARD_NAMESPACE as NAMESPACE, Environment, Look, Outcome, Stop};
 use crate::cluster::Capability;
+use crate::tools::PortTurn;
 use crate::tools::Running;
 use crate::wait::{Limit, conditions};
 
@@ -330,11 +331,14 @@ struct Proxy {
     running: Running,
     line: String,
     address: String,
+    _turn: PortTurn,
 }
 
 impl Proxy {
     async fn start(env: &Environment) -> Result<Self, Stop> {
         let port = env.spec.kubectl_proxy.port;
+        // Another environment of this machine may be judged at the same time.
+        let turn = PortTurn::take(port, &env.waiting).await?;
         let mut command = env.context.kubectl().await?.arg("proxy");
         // The guide's command has no flag; 8001 is kubectl's own default.
         if port != 8001 {
@@ -348,7 +352,7 @@ impl Proxy {
         };
         let address = line.strip_prefix("Starting to serve on ").map(|a| a.trim().to_owned());
         let address = address.ok_or_else(|| Stop::Failed(format!("`kubectl proxy` printed `{line}`")))?;
-        Ok(Self { running, line, address })
+        Ok(Self { running, line, address, _turn: turn })
     }
 
     async fn ask(&self, method: Method, path: &str, host: Option<&str>) -> Result<Answer, Stop> {

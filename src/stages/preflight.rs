@@ -9,6 +9,7 @@ use crate::cluster::{Installs, Provider};
 use crate::journal::Event;
 use crate::session::ClusterPhase;
 use crate::spec::Spec;
+use crate::tools::PortTurn;
 
 pub(super) struct Preflight;
 
@@ -60,6 +61,10 @@ impl Action for Preflight {
 /// The port that `kubectl proxy` will listen on must be free now; 0 means any.
 fn port_free(port: u16) -> Result<(), StageError> {
     if port == 0 {
+        return Ok(());
+    }
+    // It is free again when the other environment has judged.
+    if PortTurn::is_taken(port) {
         return Ok(());
     }
     // Rust sets SO_REUSEADDR, so connections that are still winding down are no obstacle here, as they are none to kubectl.

@@ -13,6 +13,7 @@ mod locate;
 mod process;
 mod run;
 mod running;
+mod turn;
 mod version;
 
 #[cfg(test)]
@@ -27,5 +28,6 @@ pub use locate::{Origin, Tool, ToolName, Tools};
 pub use process::{Ended, end_if_same, is_alive, settle, start_ticks};
 pub use run::{Command, Exit, Output, RunError};
 pub use running::Running;
+pub use turn::PortTurn;
 
 pub use capture::Stream;

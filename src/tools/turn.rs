@@ -1,0 +1,76 @@
+//! Taking turns at a port of this machine: environments that know nothing of each other run `kubectl proxy` on the same documented one.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::Duration;
+
+use crate::wait::{Limit, Progress, WaitError, Waiting};
+
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A turn at a port; over when it is dropped.
+#[derive(Debug)]
+pub struct PortTurn {
+    /// Absent where any port will do, and where no file for turns can be had: then the port itself tells.
+    _file: Option<File>,
+}
+
+impl PortTurn {
+    /// Waits for a turn, bounded; 0 means any port, for which nobody waits.
+    ///
+    /// # Errors
+    /// When others do not give the port up in time.
+    pub async fn take(port: u16, waiting: &Waiting) -> Result<Self, WaitError> {
+        let Some(file) = open(port) else { return Ok(Self { _file: None }) };
+        let attempt = || {
+            std::future::ready(match file.try_lock() {
+                Err(TryLockError::WouldBlock) => Progress::NotYet("another environment has it".to_owned()),
+                Ok(()) | Err(TryLockError::Error(_)) => Progress::Ready(()),
+            })
+        };
+        waiting.poll(&format!("a turn at port {port}"), Limit::Outcome, LOOK_EVERY, attempt).await?;
+        Ok(Self { _file: Some(file) })
+    }
+
+    /// Whether another environment has its turn now, so that the port is in use but will be free.
+    #[must_use]
+    pub fn is_taken(port: u16) -> bool {
+        open(port).is_some_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+}
+
+/// The file of a port's turns. Another user's cannot be opened on a usual system, and then there are no turns with them.
+fn open(port: u16) -> Option<File> {
+    if port == 0 {
+        return None;
+    }
+    let path = std::env::temp_dir().join(format!("meshproof-port-{port}.lock"));
+    let there: io::Result<File> = File::open(&path);
+    there.or_else(|_| OpenOptions::new().read(true).append(true).create(true).mode(0o644).open(&path)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::wait::{Limits, ManualClock};
+
+    #[tokio::test]
+    async fn a_port_is_one_environments_at_a_time_and_any_port_is_nobodys() {
+        // A port of this process's own.
+        let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let clock = ManualClock::default();
+        let waiting = Waiting::new(Arc::new(clock.clone()), Limits::default());
+        let first = PortTurn::take(port, &waiting).await.unwrap();
+        assert!(PortTurn::is_taken(port));
+        let error = clock.drive(PortTurn::take(port, &waiting)).await.unwrap_err();
+        assert!(error.to_string().contains("another environment has it"), "{error}");
+        drop(first);
+        assert!(!PortTurn::is_taken(port));
+        PortTurn::take(port, &waiting).await.unwrap();
+        let _any = (PortTurn::take(0, &waiting).await.unwrap(), PortTurn::take(0, &waiting).await.unwrap());
+        std::fs::remove_file(std::env::temp_dir().join(format!("meshproof-port-{port}.lock"))).unwrap();
+    }
+}
