@@ -33,11 +33,7 @@ const HALFWAY: &str = r#""stage-started","stage":"istio""#;
 #[rstest]
 #[tokio::test]
 #[ignore = "needs an environment of its own, in which the tests below start it"]
-async fn member(
-    #[future(awt)] environment: Environment,
-    #[values(1, 2, 3, 4, 5)] row: u32,
-    #[values(1, 2, 3, 4, 5, 6, 7, 8)] seat: u32,
-) {
+async fn member(#[future(awt)] environment: Environment, #[values(1, 2, 3, 4, 5)] row: u32, #[values(1, 2, 3, 4, 5, 6, 7, 8)] seat: u32) {
     environment
         .with_namespace("crowd", async |environment, namespace| {
             let mine = format!("row {row}, seat {seat}");
@@ -73,7 +69,6 @@ async fn a_crowd_shares_one_environment(#[case] killed_at: Option<&str>) {
     if let Some(record) = killed_at {
         let holder = place.test(&members[0]).env("MESHPROOF_KILL_AT", record).output();
         let output = timeout(place.limit, holder).await.expect("it ends in time").expect("it can be started");
-        // The test itself may have been told of it by a shell.
         assert_eq!(output.status.signal(), Some(9), "{}", said(&output));
     }
     let mut crowd = JoinSet::new();
@@ -101,6 +96,17 @@ async fn a_crowd_shares_one_environment(#[case] killed_at: Option<&str>) {
     // A run for each test, and the one that made the environment.
     assert_eq!(runs.iter().filter(green).count(), place.processes + 16 + 1 + 1);
     assert_eq!(runs.len(), place.processes + 16 + 1 + 1 + usize::from(killed_at.is_some()));
+}
+
+#[tokio::test]
+#[file_serial(meshproof_crowd)]
+async fn a_test_that_may_not_make_an_environment_says_so_and_leaves_nothing() {
+    let place = Place::new();
+    let output = place.test("nobody_left_a_namespace").env("MESHPROOF_REUSE", "require").output().await.expect("a test can be started");
+    let said = said(&output);
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("There is no environment here") && said.contains("hint: "), "{said}");
+    assert!(!place.state.exists(), "{said}");
 }
 
 /// Where the crowd finds its environment.
