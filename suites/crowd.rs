@@ -157,10 +157,9 @@ impl Place {
     #[expect(clippy::disallowed_methods, reason = "the processes are this very test and the command line, which tools/ knows nothing of")]
     fn command(&self, program: &Path) -> std::process::Command {
         let mut command = std::process::Command::new(program);
-        command.current_dir(self.dir.path());
         if let Some(variables) = &self.variables {
             // Nothing of this process's environment reaches it.
-            command.env_clear().envs(variables.iter().cloned());
+            command.current_dir(self.dir.path()).env_clear().envs(variables.iter().cloned());
         }
         command
     }
