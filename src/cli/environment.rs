@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Failure, Format, Global, print, print_json, select};
 use crate::cluster::Installs;
 use crate::cluster::embedded::agent::Agent;
-use crate::cluster::kind_config::{expected_nodes, kube_context};
+use crate::cluster::kind_config::expected_nodes;
 use crate::outcomes::{DASHBOARD_NAMESPACE, request_token};
 use crate::session::{ClusterPhase, Phase, Session, Standing, State};
 use crate::spec::fingerprint;
@@ -59,8 +59,11 @@ pub(super) async fn status(global: &Global) -> Result<u8, Failure> {
     let mut nodes: Vec<(String, String)> = Vec::new();
     if state.cluster.is_some() {
         let spec = select::spec_of(global, &state)?;
-        let found = select::of_session(&state).machines(&session, &state).await?;
-        for (name, _) in expected_nodes(&spec) {
+        let provider = select::of_session(&state);
+        let found = provider.machines(&session, &state).await?;
+        // The nodes of somebody else's cluster are not those of the spec.
+        let ours = provider.installs() != Installs::Nothing;
+        for (name, _) in expected_nodes(&spec).into_iter().filter(|_| ours) {
             let state = found.iter().find(|n| n.name == name).map_or("missing", |n| n.state.as_str()).to_owned();
             nodes.push((name, state));
         }
@@ -140,9 +143,9 @@ pub(super) async fn token(global: &Global) -> Result<u8, Failure> {
     let (session, state) = made(global)?;
     let settings = select::settings_of(global, select::spec_of(global, &state)?, session, &state)?;
     let user = settings.spec.dashboard.admin_user.clone();
-    if settings.provider.installs() == Installs::FromManifests {
-        let client = crate::cluster::client(&settings.session.kubeconfig(), &kube_context(&settings.spec.cluster.name)).await;
-        let token = request_token(&client.map_err(StageError::from)?, &user).await.map_err(StageError::kube("make a token"))?;
+    if settings.provider.installs() != Installs::AsDocumented {
+        let client = crate::cluster::own_client(&settings.session.kubeconfig()).await.map_err(StageError::from)?;
+        let token = request_token(&client, &user).await.map_err(StageError::kube("make a token"))?;
         print(&token)?;
         return Ok(0);
     }

@@ -46,6 +46,10 @@ struct Global {
     /// Where the cluster comes from; also `MESHPROOF_BACKEND`. Without it: auto.
     #[arg(long, global = true, value_enum)]
     backend: Option<Backend>,
+    /// The context of the cluster for `--backend existing`, in the files of KUBECONFIG or ~/.kube/config; also `MESHPROOF_CONTEXT`. It is
+    /// never guessed.
+    #[arg(long, global = true, value_name = "NAME")]
+    context: Option<String>,
     /// State directory; without it $`MESHPROOF_STATE`, or one for this project below the XDG state directory.
     #[arg(long, global = true, value_name = "DIR")]
     state_dir: Option<PathBuf>,
@@ -105,6 +109,8 @@ enum Backend {
     Kind,
     /// A simulated cluster in a process of its own, without any engine.
     Embedded,
+    /// A cluster that is there, by its context in your kubeconfig; nothing in it is changed.
+    Existing,
 }
 
 /// A form of the result.
@@ -195,6 +201,12 @@ impl From<crate::harness::HarnessError> for Failure {
 impl From<crate::session::SessionError> for Failure {
     fn from(e: crate::session::SessionError) -> Self {
         crate::harness::HarnessError::from(e).into()
+    }
+}
+
+impl From<crate::cluster::user_config::UserConfigError> for Failure {
+    fn from(e: crate::cluster::user_config::UserConfigError) -> Self {
+        Self::new(2, &e, e.hint())
     }
 }
 

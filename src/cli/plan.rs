@@ -23,7 +23,7 @@ pub(super) async fn plan(global: &Global) -> Result<u8, Failure> {
             .plan()
             .stages()
             .iter()
-            .map(|s| json!({"id": s.id, "title": s.info().title, "needs": s.needs, "steps": s.action.plan(&spec, provider.as_ref())}))
+            .map(|s| json!({"id": s.id, "title": s.info().title, "needs": s.needs, "steps": s.plan(&spec, provider.as_ref())}))
             .collect();
         let mut plan = json!({"state": dir, "spec": spec, "stages": stages});
         Redactor::default().json(&mut plan);
@@ -43,7 +43,7 @@ pub(super) fn render(plan: &Plan, spec: &Spec, provider: &dyn Provider) -> Strin
     for stage in plan.stages() {
         let needs = if stage.needs.is_empty() { String::new() } else { format!("  <- {}", stage.needs.join(", ")) };
         let _ = writeln!(out, "{}: {}{needs}", stage.id, stage.info().title);
-        for step in stage.action.plan(spec, provider) {
+        for step in stage.plan(spec, provider) {
             match step {
                 PlanStep::Note { text } => {
                     let _ = writeln!(out, "    {text}");

@@ -6,6 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::progress::Progress;
 use super::{Failure, Format, Global, choice, print, print_json, select, sessions};
+use crate::cluster::Installs;
 use crate::harness::{Harness, Keep, Purpose};
 use crate::report::{Style, Summary, json, junit, terminal};
 use crate::text;
@@ -166,6 +167,9 @@ fn remains(harness: &Harness) {
     let state = harness.context.state();
     let dir = harness.context.session.dir().display().to_string();
     match state.cluster {
+        Some(cluster) if harness.context.provider.installs() == Installs::Nothing => {
+            tell(&texts.with("cli-interrupted-existing", &[("cluster", &cluster.name), ("dir", &dir)]));
+        }
         Some(cluster) => tell(&texts.with("cli-interrupted-cluster", &[("cluster", &cluster.name), ("dir", &dir)])),
         None => tell(&texts.with("cli-interrupted-nothing", &[("dir", &dir)])),
     }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use clap::ValueEnum;
 
 use super::{Backend, Failure, Format, Global};
-use crate::cluster::{Provider, choose};
+use crate::cluster::Provider;
+use crate::cluster::choose::{self, ChooseError};
 use crate::harness::{Keep, OnDrift, Policy, PolicyError, Reuse, Settings, Word as _, named_specs, spec_files, tool_cache, ttl};
 use crate::session::{Session, State};
 use crate::spec::{Request, Spec, SpecError, from_document, load};
@@ -27,6 +28,12 @@ pub(super) fn from_variables(global: &mut Global) -> Result<(), Failure> {
     if let (None, Some(word)) = (global.backend, set("MESHPROOF_BACKEND")) {
         let unknown = || Failure::usage(text::current().with("cli-unknown-backend", &[("backend", &word)]), None);
         global.backend = Some(Backend::from_str(&word, false).map_err(|_| unknown())?);
+    }
+    match (&global.context, global.backend == Some(Backend::Existing)) {
+        // Another backend would not heed it, and the person would look at another cluster than they think.
+        (Some(_), false) => return Err(Failure::usage(text::current().get("cli-context-without-existing"), None)),
+        (None, true) => global.context = set("MESHPROOF_CONTEXT"),
+        _ => {}
     }
     // https://no-color.org: any value but the empty one.
     global.no_color |= set("NO_COLOR").is_some();
@@ -86,8 +93,12 @@ pub(super) fn of_session(state: &State) -> Arc<dyn Provider> {
 
 /// The source of clusters that the options ask for.
 pub(super) async fn provider(global: &Global, state: Option<&State>) -> Result<Arc<dyn Provider>, Failure> {
+    let failure = |e: ChooseError| Failure::new(if e.is_usage() { 2 } else { 3 }, &e, e.hint());
+    if global.backend == Some(Backend::Existing) {
+        return choose::existing(global.context.as_deref(), state).map_err(failure);
+    }
     let word = global.backend.and_then(|backend| Some(backend.to_possible_value()?.get_name().to_owned()));
-    choose::provider(word.as_deref(), state, super::run::tell).await.map_err(|e| Failure::new(3, &e, e.hint()))
+    choose::provider(word.as_deref(), state, super::run::tell).await.map_err(failure)
 }
 
 /// Everything that a run needs, with the source of clusters that the options ask for.

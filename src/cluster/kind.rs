@@ -332,6 +332,7 @@ impl Kind {
             self.export_kubeconfig(context).await?;
         }
         let mut capabilities = Capabilities::default();
+        capabilities.give(Capability::KIND);
         capabilities.give(Capability::NODE_EXEC);
         capabilities.give(Capability::NODE_INVENTORY);
         capabilities.give(Capability::IMAGE_PULL);

@@ -2,11 +2,13 @@
 
 pub mod choose;
 pub mod embedded;
+pub mod existing;
 pub mod kind;
 pub mod kind_config;
 mod kind_host;
 mod kind_nodes;
 mod provider;
+pub mod user_config;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,6 +30,8 @@ pub struct Capability(pub std::borrow::Cow<'static, str>);
 impl Capability {
     /// Commands can be run and files read inside a node.
     pub const NODE_EXEC: Self = Self(std::borrow::Cow::Borrowed("node-exec"));
+    /// The cluster is made of the spec's own nodes by kind, or as kind would make it: its names, versions and parts are known beforehand.
+    pub const KIND: Self = Self(std::borrow::Cow::Borrowed("kind-cluster"));
     /// Nodes pull images from registries.
     pub const IMAGE_PULL: Self = Self(std::borrow::Cow::Borrowed("image-pull"));
     /// The machines behind the nodes can be listed.
@@ -109,6 +113,14 @@ pub enum NodeError {
         node: String,
         /// Why.
         source: Box<kube::Error>,
+    },
+    /// Nobody has given us access to the machines of this cluster.
+    #[error("node {node} is out of reach: {reason}")]
+    OutOfReach {
+        /// The node.
+        node: String,
+        /// Why.
+        reason: String,
     },
     /// The command ended with another code than 0.
     #[error("`{command}` on node {node} ended with code {code}: {output}")]
@@ -220,6 +232,15 @@ pub enum ClientError {
         /// Why.
         source: Box<kube::Error>,
     },
+}
+
+/// A client from a private kubeconfig, by its current context: it has no other.
+///
+/// # Errors
+/// When the file cannot be used.
+pub async fn own_client(path: &std::path::Path) -> Result<kube::Client, ClientError> {
+    let kubeconfig = Kubeconfig::read_from(path).map_err(|source| ClientError::Kubeconfig { path: path.to_owned(), source })?;
+    client(path, &kubeconfig.current_context.unwrap_or_default()).await
 }
 
 /// A client from a kubeconfig that takes no proxy from the environment.

@@ -57,6 +57,12 @@ pub trait Provider: Send + Sync {
     fn name(&self) -> &'static str;
     /// How real its clusters are.
     fn fidelity(&self) -> Fidelity;
+    /// Finds out before a run is announced what only the cluster itself can tell, as how real it is. Changes nothing, takes no longer than an
+    /// answer may, and leaves what cannot be found out for the stages to say.
+    fn recognise<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, ()> {
+        let _ = context;
+        Box::pin(std::future::ready(()))
+    }
     /// By what means things are installed into its clusters.
     fn installs(&self) -> Installs {
         Installs::AsDocumented

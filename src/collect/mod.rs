@@ -83,8 +83,9 @@ async fn collect_within(environment: &Environment, to: &Path, bounds: Bounds) ->
         None => Ok(Arc::clone(&cluster.nodes)),
         Some(why) => Err(why),
     };
-    let lacking = match environment.missing(&Capability::ISTIOCTL).await {
-        None => environment.missing(&Capability::PORT_FORWARD).await,
+    // The one that costs no process first.
+    let lacking = match environment.missing(&Capability::PORT_FORWARD).await {
+        None => environment.missing(&Capability::ISTIOCTL).await,
         lacking => lacking,
     };
     Job::new(&environment.context, environment.waiting.clone(), to, bounds)?.of(Ok(cluster), nodes, lacking).run().await

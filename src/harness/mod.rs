@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::cluster::Installs;
+use crate::cluster::{Installs, Provider};
 use crate::collect::{Bundle, CollectError, collect, collect_session};
 use crate::journal::{Event, FORMAT_VERSION, Journal, JournalError, Record};
 use crate::outcomes::{Choice, ChoiceError, Environment, Outcome, block_all, judge_all, stand_ins};
@@ -70,14 +70,16 @@ pub enum Purpose {
 }
 
 /// Refuses to work on a session whose cluster is another than the spec's, or comes from another backend.
-pub(crate) fn same_cluster(session: &Session, spec: &Spec, backend: &str) -> Result<(), HarnessError> {
+pub(crate) fn same_cluster(session: &Session, spec: &Spec, provider: &dyn Provider) -> Result<(), HarnessError> {
+    let backend = provider.name();
     let Some(state) = session.load()? else { return Ok(()) };
     let Some(cluster) = state.cluster else { return Ok(()) };
     if state.backend != backend {
         let args = [("has", state.backend), ("wanted", backend.to_owned()), ("cluster", cluster.name)];
         return Err(StageError::refused("other-backend", args).into());
     }
-    if cluster.name != spec.cluster.name {
+    // A cluster that is somebody else's has the name that they gave it.
+    if provider.installs() != Installs::Nothing && cluster.name != spec.cluster.name {
         let args = [("has", cluster.name), ("wanted", spec.cluster.name.clone())];
         return Err(StageError::refused("other-spec", args).into());
     }
@@ -122,10 +124,11 @@ impl Harness {
         let Settings { session, provider, waiting, spec, .. } = &settings;
         // Once before anything is written, and again when nobody else can be at work.
         session.check_ours()?;
-        if settings.policy.reuse == Reuse::Require && purpose == Purpose::Provision && session.load()?.is_none() {
+        let required = settings.policy.reuse == Reuse::Require && provider.installs() != Installs::Nothing;
+        if required && purpose == Purpose::Provision && session.load()?.is_none() {
             return Err(StageError::refused("no-session", [("dir", session.dir().display().to_string())]).into());
         }
-        same_cluster(session, spec, provider.name())?;
+        same_cluster(session, spec, provider.as_ref())?;
         session.prepare()?;
         let lock = SessionLock::take(session.dir(), waiting, command).await.map_err(SessionError::Lock)?;
         Self::begin_locked(settings, lock, command, purpose, listener).await
@@ -144,7 +147,7 @@ impl Harness {
     ) -> Result<Self, HarnessError> {
         let Settings { spec, session, provider, waiting, cache, policy, registry } = settings;
         session.check_ours()?;
-        same_cluster(&session, &spec, provider.name())?;
+        same_cluster(&session, &spec, provider.as_ref())?;
         let run = run_id();
         session.prune_runs(RUNS);
         let (state, dead) = match session.load()? {
@@ -165,11 +168,14 @@ impl Harness {
         }
         let journal = Journal::create(&session.journal(&run))?.listen(listener);
         let mut tools = Tools::new(&spec.tools, &spec.downloads, cache, journal.clone());
-        if provider.installs() == Installs::FromManifests {
+        if provider.installs() != Installs::AsDocumented {
             tools = tools.without_downloads();
         }
         let spec = Arc::new(spec);
         let context = Context::new(spec, session, state, journal, tools, waiting, provider, run);
+        if purpose != Purpose::Remove {
+            context.provider.recognise(&context).await;
+        }
         if let Some((owner, last_run)) = dead {
             end_children(&context, &owner, last_run.as_deref()).await;
         }

@@ -30,10 +30,14 @@ impl Harness {
         let drifts = drifts(&self.plan, &context.spec, context.provider.as_ref(), &state);
         let named = drifts.iter().map(|d| context.journal.redactor().text(&d.to_string())).collect::<Vec<_>>().join("; ");
         let texts = text::current();
-        if state.cluster.is_none() && self.policy.reuse == Reuse::Require && self.manner() == Manner::Look {
+        // It is always there, and never removed or changed.
+        if context.provider.installs() == Installs::Nothing {
+            return self.share().await;
+        }
+        if state.cluster.is_none() && self.policy.reuse == Reuse::Require {
             return Err(StageError::refused("no-environment", [("cluster", context.spec.cluster.name.clone())]));
         }
-        if state.cluster.is_none() || context.provider.installs() == Installs::Nothing {
+        if state.cluster.is_none() {
             return self.share().await;
         }
         let remake = match (self.policy.reuse, self.policy.on_drift) {

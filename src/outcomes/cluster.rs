@@ -14,14 +14,18 @@ use crate::cluster::kind_config::{CANARY_REGISTRY, CANARY_SERVER, certs_files, e
 use crate::cluster::{Capability, NodeError};
 use crate::wait::{Limit, conditions};
 
+/// What the spec says beforehand of the cluster itself is true of one that was made from it.
+const KIND: &[Capability] = &[Capability::KIND];
 const EXEC: &[Capability] = &[Capability::NODE_EXEC];
 const PULL: &[Capability] = &[Capability::NODE_EXEC, Capability::IMAGE_PULL];
 const PROXY: &[Capability] = &[Capability::NODE_EXEC, Capability::NODE_PROXY];
 
 pub(super) fn outcomes() -> Vec<Outcome> {
     vec![
-        Outcome::documented("cluster.kind.named", "2.1.1", "kind create cluster --name istio-cluster", named).needs(&["cluster"]),
-        Outcome::documented("cluster.kind.nodes", "2.1.1", "- role: control-plane / - role: worker", nodes).needs(&["cluster"]),
+        Outcome::documented("cluster.kind.named", "2.1.1", "kind create cluster --name istio-cluster", named)
+            .needs(&["cluster"])
+            .with(KIND),
+        Outcome::documented("cluster.kind.nodes", "2.1.1", "- role: control-plane / - role: worker", nodes).needs(&["cluster"]).with(KIND),
         Outcome::documented("cluster.nodes.ready", "2.1.1", "kind create cluster --name istio-cluster --config kind-config.yaml", ready)
             .needs(&["nodes"]),
         Outcome::hardening("cluster.system.healthy", system_healthy).needs(&["nodes"]),
@@ -97,9 +101,11 @@ fn ready<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
     Box::pin(async move {
         let nodes = env.nodes().await?;
         let present: BTreeSet<String> = nodes.iter().map(kube::ResourceExt::name_any).collect();
-        for (name, _) in expected_nodes(&env.spec) {
+        let made = env.missing(&Capability::KIND).await.is_none();
+        for (name, _) in expected_nodes(&env.spec).into_iter().filter(|_| made) {
             look.require(present.contains(&name), || format!("node {name} has not joined"));
         }
+        look.require(!nodes.is_empty(), || "the API server knows no node".to_owned());
         for node in &nodes {
             let name = node.name_any();
             let version = node.status.as_ref().and_then(|s| s.node_info.as_ref()).map(|i| i.kubelet_version.clone());
@@ -129,7 +135,9 @@ fn system_healthy<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
         let (pods, deployments, sets) = tokio::try_join!(pods.list(&all), deployments.list(&all), sets.list(&all))
             .map_err(Stop::kube("list the workloads of kube-system"))?;
         look.see("pods", pods.iter().map(conditions::pod_line).collect::<Vec<_>>());
-        for pod in &pods {
+        // What has done its work, as the pod of a Job, is neither Ready nor ill.
+        let done = |p: &&Pod| p.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Succeeded");
+        for pod in pods.iter().filter(|p| !done(p)) {
             look.require(conditions::pod_ready(pod), || format!("pod kube-system/{} is not Ready", conditions::pod_line(pod)));
             if let Some(node) = pod.spec.as_ref().and_then(|s| s.node_name.as_deref())
                 && let Some(silent) = env.node_silent(node).await
@@ -144,10 +152,13 @@ fn system_healthy<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
         let names: BTreeSet<String> =
             deployments.iter().map(kube::ResourceExt::name_any).chain(sets.iter().map(kube::ResourceExt::name_any)).collect();
         look.see("workloads", &names);
-        for wanted in ["coredns", "kube-proxy"] {
+        look.require(!pods.items.is_empty(), || "kube-system has no pod".to_owned());
+        // Other ways to make a cluster have other parts, or none that can be seen.
+        let made = env.missing(&Capability::KIND).await.is_none();
+        for wanted in ["coredns", "kube-proxy"].into_iter().filter(|_| made) {
             look.require(names.contains(wanted), || format!("kube-system has no {wanted}"));
         }
-        let control_planes = expected_nodes(&env.spec).into_iter().filter(|(_, role)| *role == "control-plane");
+        let control_planes = expected_nodes(&env.spec).into_iter().filter(|(_, role)| made && *role == "control-plane");
         for (node, _) in control_planes {
             for component in ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
                 let name = format!("{component}-{node}");

@@ -82,7 +82,7 @@ fn bundle<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
         let names = expected(env)?;
         let present = crds(env).await?;
         for crd in present.iter().filter(|c| names.contains(&c.name_any())) {
-            let found = crate::stages::bundle(crd);
+            let found = crate::stages::bundle(crd.as_ref());
             look.require(found == wanted, || {
                 format!("CRD {} is of the bundle {} {}, not {} {}", crd.name_any(), found.0, found.1, wanted.0, wanted.1)
             });

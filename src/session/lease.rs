@@ -25,7 +25,7 @@ impl Lease {
     /// # Errors
     /// When the file cannot be opened, or somebody removes the environment for longer than the limit.
     pub async fn share(dir: &Path, waiting: &Waiting) -> Result<Self, LockError> {
-        let mut file = take(dir, waiting, "the environment's lease", Limit::SharedEnvironment, |file| file.try_lock_shared()).await?;
+        let mut file = take(dir, waiting, "the environment's lease", Limit::SharedEnvironment, File::try_lock_shared).await?;
         let used = used_now();
         // Only the time to live hangs on it, and a full disk must not keep a test from its environment.
         let _ = file
@@ -40,7 +40,7 @@ impl Lease {
     /// # Errors
     /// When the file cannot be opened, or the environment is used for longer than the limit.
     pub async fn alone(dir: &Path, waiting: &Waiting) -> Result<Self, LockError> {
-        let file = take(dir, waiting, "nobody uses the environment", Limit::SessionLock, |file| file.try_lock()).await?;
+        let file = take(dir, waiting, "nobody uses the environment", Limit::SessionLock, File::try_lock).await?;
         Ok(Self { _file: file })
     }
 
@@ -163,7 +163,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(Lease::idle(dir.path()), None, "nobody ever used it");
         let lease = Lease::share(dir.path(), &Waiting::default()).await.unwrap();
-        assert!(Lease::idle(dir.path()).unwrap() < Duration::from_secs(60));
+        assert!(Lease::idle(dir.path()).unwrap() < Duration::from_mins(1));
         let moved = |seconds: i64| {
             let now = SystemTime::now();
             let by = Duration::from_secs(seconds.unsigned_abs());
@@ -172,14 +172,14 @@ mod tests {
         };
         // As if the clock had since been moved a year forward, within one boot.
         moved(-31_536_000);
-        assert!(Lease::idle(dir.path()).unwrap() < Duration::from_secs(60));
+        assert!(Lease::idle(dir.path()).unwrap() < Duration::from_mins(1));
         // And back.
         moved(31_536_000);
         assert_eq!(Lease::idle(dir.path()), None);
         // After another boot only the clock can tell.
         std::fs::write(dir.path().join(FILE), "another-boot 5").unwrap();
         moved(-7200);
-        assert!(Lease::idle(dir.path()).unwrap() >= Duration::from_secs(7200));
+        assert!(Lease::idle(dir.path()).unwrap() >= Duration::from_hours(2));
         drop(lease);
     }
 

@@ -130,7 +130,7 @@ impl SessionLock {
             // A full disk must not end the work that fills it.
             let _ = write_note(&mut note, &holder);
         });
-        Ok(Self { file: file, beating: tokio::spawn(beat).abort_handle() })
+        Ok(Self { file, beating: tokio::spawn(beat).abort_handle() })
     }
 
     /// Who works on the session of a state directory now; `None` where nobody does.

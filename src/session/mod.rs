@@ -22,7 +22,7 @@ pub use index::{Index, Indexed};
 pub use lease::Lease;
 pub use lock::{Holder, LockError, SessionLock};
 pub use standing::Standing;
-pub use state::{ClusterPhase, ClusterState, Owner, Phase, STATE_VERSION, State};
+pub use state::{ClusterPhase, ClusterState, KeptCrds, Owner, Phase, STATE_VERSION, State};
 
 /// Errors of the state directory.
 #[derive(Debug, thiserror::Error)]
@@ -113,7 +113,7 @@ impl Session {
     /// [`SessionError::NoHome`].
     pub fn locate(given: Option<&Path>, current: &Path, var: impl Fn(&str) -> Option<String>) -> Result<Self, SessionError> {
         let set = |name: &str| var(name).filter(|v| !v.is_empty());
-        let base = state_home(&set).map(|home| home.join("meshproof"));
+        let base = state_home(set).map(|home| home.join("meshproof"));
         let index = base.clone().map(Index::below);
         let dir = if let Some(dir) = given.map(Path::to_path_buf).or_else(|| set("MESHPROOF_STATE").map(PathBuf::from)) {
             current.join(dir)
@@ -271,6 +271,7 @@ impl Session {
             network: false,
             last_run: None,
             manifests: BTreeMap::new(),
+            crds: None,
             stages: BTreeMap::new(),
             transcripts: BTreeMap::new(),
         }

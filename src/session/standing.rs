@@ -97,7 +97,7 @@ mod tests {
         session.save(&state).unwrap();
         assert!(!Standing::of(&session).is_reapable());
         std::fs::write(session.dir().join("lease"), "another-boot 1").unwrap();
-        let old = std::time::SystemTime::now() - Duration::from_secs(3600);
+        let old = std::time::SystemTime::now() - Duration::from_hours(1);
         std::fs::File::options().write(true).open(session.dir().join("lease")).unwrap().set_modified(old).unwrap();
         state.ttl_seconds = Some(3000);
         session.save(&state).unwrap();

@@ -79,12 +79,24 @@ pub struct State {
     /// Where the kept manifests came from, by name.
     #[serde(default)]
     pub manifests: BTreeMap<String, String>,
+    /// The CRDs of the Gateway API manifest that was read last.
+    #[serde(default)]
+    pub crds: Option<KeptCrds>,
     /// What the stages that are done were made from, by stage.
     #[serde(default)]
     pub stages: BTreeMap<String, serde_json::Value>,
     /// What stages recorded while they provisioned, by name.
     #[serde(default)]
     pub transcripts: BTreeMap<String, Transcript>,
+}
+
+/// The CRDs that a manifest has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptCrds {
+    /// What tells the manifest from another.
+    pub of: String,
+    /// Their names.
+    pub names: Vec<String>,
 }
 
 impl State {

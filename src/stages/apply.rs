@@ -9,7 +9,6 @@ use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch
 use kube::core::GroupVersionKind;
 use kube::discovery::{Scope, pinned_kind};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::{PlanStep, StageContext, StageError};
 use crate::cluster::{Installs, Part, Provider};
@@ -137,7 +136,7 @@ pub(super) fn heeded_manifest(provider: &dyn Provider, source: &str) -> Value {
         return Value::Null;
     }
     let content = (!source.contains("://")).then(|| std::fs::read(source).ok()).flatten();
-    let digest = content.map(|bytes| format!("sha256:{}", hex::encode(Sha256::digest(&bytes))));
+    let digest = content.map(|bytes| format!("sha256:{}", hex::encode(ring::digest::digest(&ring::digest::SHA256, &bytes))));
     serde_json::json!({"source": source, "digest": digest})
 }
 

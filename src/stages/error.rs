@@ -1,5 +1,6 @@
 //! How a stage fails.
 
+use crate::cluster::user_config::UserConfigError;
 use crate::cluster::{ClientError, NodeError};
 use crate::engine::EngineError;
 use crate::journal::Diagnosis;
@@ -29,6 +30,9 @@ pub enum StageError {
     /// No client for the cluster.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The user's kubeconfig.
+    #[error(transparent)]
+    UserConfig(#[from] UserConfigError),
     /// The state directory.
     #[error(transparent)]
     Session(#[from] SessionError),
@@ -100,6 +104,7 @@ impl StageError {
         match self {
             Self::Refused { key, args } => texts.attribute(&format!("refusal-{key}"), "hint", &pairs(args)),
             Self::Tool(e) => e.hint(),
+            Self::UserConfig(e) => e.hint(),
             Self::Engine(EngineError::Unreachable { .. }) => Some(texts.get("hint-engine-unreachable")),
             Self::Download(DownloadError::Request { .. } | DownloadError::Status { .. } | DownloadError::Body { .. }) => {
                 Some(texts.get("hint-download"))

@@ -9,6 +9,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
 use super::{Context, Done, Found, Stage, StageContext, StageError};
+use crate::cluster::Installs;
 use crate::error::chain;
 use crate::journal::{Event, StageResult};
 
@@ -109,7 +110,8 @@ pub async fn run(plan: &Plan, context: &Arc<Context>, manner: Manner) -> BTreeMa
                 ended.insert(stage.id, StageOutcome::Blocked(by));
                 return false;
             }
-            let ready = stage.needs.iter().all(|n| matches!(ended.get(n), Some(StageOutcome::Done(_))));
+            // Looks do not need each other's work.
+            let ready = manner == Manner::Attach || stage.needs.iter().all(|n| matches!(ended.get(n), Some(StageOutcome::Done(_))));
             if ready {
                 running.push(one(stage, context, manner));
             }
@@ -151,6 +153,9 @@ pub fn refuse(plan: &Plan, context: &Context, error: &StageError) -> BTreeMap<&'
 }
 
 async fn bring(stage: &Stage, context: &StageContext, manner: Manner) -> Result<Done, StageError> {
+    // Whoever runs stages may say what they like: nothing is made in a cluster that is somebody else's.
+    let theirs = context.provider.installs() == Installs::Nothing;
+    let manner = if theirs && manner == Manner::Make { Manner::Look } else { manner };
     let heeds = stage.action.heeds(&context.spec, context.provider.as_ref());
     if manner == Manner::Attach && stage.action.only_prepares() {
         return Ok(Done::NotNeeded);

@@ -28,7 +28,7 @@ pub(crate) use gateway_api::{MANIFEST as GATEWAY_API_MANIFEST, bundle, crds_of};
 pub use graph::{Manner, Plan, PlanError, StageOutcome, refuse, run};
 pub use istio::{INSTALL as ISTIO_INSTALL, VERSION_BEFORE as ISTIO_VERSION_BEFORE};
 
-use crate::cluster::Provider;
+use crate::cluster::{Installs, Provider};
 use crate::journal::StageInfo;
 use crate::spec::Spec;
 use crate::text;
@@ -129,6 +129,13 @@ impl std::fmt::Debug for Stage {
 }
 
 impl Stage {
+    /// What `up` would do for it with clusters of this source.
+    #[must_use]
+    pub fn plan(&self, spec: &Spec, provider: &dyn Provider) -> Vec<PlanStep> {
+        // What is only looked at has one plan for all of it.
+        if provider.installs() == Installs::Nothing { provider.plan(spec) } else { self.action.plan(spec, provider) }
+    }
+
     /// A stage that needs no other.
     #[must_use]
     pub fn new(id: &'static str, action: impl Action + 'static) -> Self {

@@ -16,7 +16,8 @@ impl Action for Preflight {
     fn look<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Found, StageError>> {
         Box::pin(async move {
             // An environment that stands does not need the port to be repaired or looked at; only the outcomes of `kubectl proxy` do.
-            let stands = context.state().cluster.is_some_and(|c| c.phase == ClusterPhase::Made);
+            let stands =
+                context.provider.installs() == Installs::Nothing || context.state().cluster.is_some_and(|c| c.phase == ClusterPhase::Made);
             match port_free(context.spec.kubectl_proxy.port) {
                 Err(busy) if stands => context.journal.write(Event::Warning { message: crate::error::one_line(&busy) }),
                 free => free?,

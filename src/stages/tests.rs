@@ -238,3 +238,16 @@ async fn the_waits_of_a_stage_are_its_progress() {
     let (_, journal) = run_all(vec![Stage::new("w", Waits(Mutex::new(3)))]).await;
     assert_eq!(journal, ["w started", "w: 3 to go", "w: 2 to go", "w: 1 to go", "w provisioned"]);
 }
+
+#[tokio::test]
+async fn nothing_is_made_in_a_cluster_that_is_somebody_elses_whatever_was_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let provider = FakeProvider { cluster: None, installs: Some(Installs::Nothing) };
+    let context = Arc::new(context(spec(), &dir, &ManualClock::default(), provider, &[]));
+    // It would wait for ever if it were made.
+    let made = stage("a", &[], Does::Meets(Arc::new(Barrier::new(2))));
+    let plan = Plan::new(vec![made, stage("b", &["a"], Does::Ends(Done::Already)), stage("c", &[], Does::Ends(Done::Already))]).unwrap();
+    let ended = promptly(run(&plan, &context, Manner::Make)).await;
+    let wanted = [("a", StageOutcome::Failed), ("b", blocked("a")), ("c", StageOutcome::Done(Done::Already))];
+    assert_eq!(ended, BTreeMap::from(wanted));
+}

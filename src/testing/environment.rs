@@ -67,6 +67,7 @@ impl World {
         let dir = tempfile::tempdir().expect("a directory");
         let mut capabilities = Capabilities::default();
         let all = [
+            Capability::KIND,
             Capability::NODE_EXEC,
             Capability::IMAGE_PULL,
             Capability::NODE_INVENTORY,
@@ -217,7 +218,8 @@ impl World {
             nodes: Arc::new(self.nodes.clone()),
         };
         let transcripts: Vec<Transcript> = self.transcripts.values().cloned().collect();
-        let context = context(self.spec.clone(), &self.dir, &self.clock, FakeProvider { cluster: Some(cluster) }, &transcripts);
+        let context =
+            context(self.spec.clone(), &self.dir, &self.clock, FakeProvider { cluster: Some(cluster), installs: None }, &transcripts);
         let environment = Environment::open(Arc::new(context)).await.expect("an environment");
         // A token that cannot be made is for the outcomes to tell.
         let _ = environment.admin_token().await;

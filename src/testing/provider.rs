@@ -2,7 +2,7 @@
 
 use futures::future::{BoxFuture, FutureExt};
 
-use crate::cluster::{Cluster, Made, NodeMachine, Provider, Teardown};
+use crate::cluster::{Cluster, Installs, Made, NodeMachine, Provider, Teardown};
 use crate::journal::Fidelity;
 use crate::session::{Session, State};
 use crate::spec::Spec;
@@ -12,6 +12,8 @@ use crate::stages::{Context, Found, PlanStep, StageError};
 #[derive(Default)]
 pub(crate) struct FakeProvider {
     pub(crate) cluster: Option<Cluster>,
+    /// Whose the cluster is, if not made for the test.
+    pub(crate) installs: Option<Installs>,
 }
 
 impl Provider for FakeProvider {
@@ -21,6 +23,10 @@ impl Provider for FakeProvider {
 
     fn fidelity(&self) -> Fidelity {
         Fidelity::Simulated
+    }
+
+    fn installs(&self) -> Installs {
+        self.installs.unwrap_or(Installs::AsDocumented)
     }
 
     fn plan(&self, _: &Spec) -> Vec<PlanStep> {

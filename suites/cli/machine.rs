@@ -146,11 +146,16 @@ impl Started {
     }
 
     /// Waits for its end, which must be SIGKILL.
-    pub(crate) fn is_killed(mut self) {
+    pub(crate) fn killed(self) {
+        self.killed_as("it");
+    }
+
+    /// The same, with a word for what it is.
+    pub(crate) fn killed_as(mut self, what: &str) {
         use std::os::unix::process::ExitStatusExt as _;
         // Whatever it started may still hold its streams.
         let status = self.child.wait().expect("its end can be awaited");
-        assert_eq!(status.signal(), Some(9), "{status}");
+        assert_eq!(status.signal(), Some(9), "{what}: {status}");
     }
 
     /// Waits for its end.

@@ -7,6 +7,7 @@
 //! - `preflight`: what is refused before anything is changed, with an engine that is not there or is a fake
 //! - `selection`: a part of the outcomes is judged, left out with a reason, or judged again
 //! - `collect`: the bundle of a cluster, of a cluster that is gone, and of nothing
+//! - `existing`: a cluster that is there is judged, and neither it nor the kubeconfig that names it is changed
 //! - `interrupt`: a signal in the middle of `kind create cluster`
 //!
 //! `machine` is the machine on which the binary runs: a private home and state directory, and a PATH with nothing on it. `engine` is the
@@ -14,11 +15,13 @@
 
 mod embedded;
 mod engine;
+mod existing;
 mod machine;
 mod tools;
 
 mod catalogue;
 mod collect;
+mod crash;
 mod interrupt;
 mod nothing_there;
 mod plan;

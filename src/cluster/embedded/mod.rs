@@ -13,6 +13,8 @@ mod programs;
 mod provider;
 mod system;
 
+pub(super) use nodes::is_simulation;
+
 pub use host::{HostError, Hosted, host};
 pub use images::{Image, STANDIN_LABEL, preloaded, registry_images};
 pub use manifests::{ManifestError, manifest};

@@ -12,6 +12,21 @@ use crate::cluster::{NodeAccess, NodeError, NodeMachine};
 use crate::engine::ExecOutput;
 use crate::wait::Passage;
 
+/// Whether an API server is our own simulation: a real one has nothing below `/sim/`. One that lets us do too little to ask cannot be told from a
+/// real one.
+///
+/// # Errors
+/// When there is no answer.
+pub(in crate::cluster) async fn is_simulation(client: &Client) -> Result<bool, kube::Error> {
+    match SimNodes(client.clone()).list().await {
+        Ok(_) => Ok(true),
+        // Not there, not allowed, or something else altogether: it is none of ours. Trouble is no answer.
+        Err(kube::Error::Api(status)) if matches!(status.code, 400..=499) && !matches!(status.code, 401 | 429) => Ok(false),
+        Err(kube::Error::SerdeError(_)) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
 /// Access to the machines.
 #[derive(Clone)]
 pub(super) struct SimNodes(pub(super) Client);

@@ -200,13 +200,8 @@ pub fn idle(var: impl Fn(&str) -> Option<String>) -> Duration {
 async fn start_agent(context: &Context, launch: Option<Launch>) -> Result<(), StageError> {
     let session = &context.session;
     let log = Agent::log(session);
-    let launch = match launch {
-        Some(launch) => launch,
-        None => {
-            let own = std::env::current_exe();
-            Launch::meshproof(own.map_err(|source| SessionError::Read { path: PathBuf::from("/proc/self/exe"), source })?, session)
-        }
-    };
+    let own = || std::env::current_exe().map_err(|source| SessionError::Read { path: PathBuf::from("/proc/self/exe"), source });
+    let launch = launch.map_or_else(|| own().map(|own| Launch::meshproof(own, session)), Ok)?;
     let failed = |source| SessionError::Write { path: log.clone(), source };
     let Launch { program, args, mut variables } = launch;
     variables.extend(std::env::var_os(IDLE_VARIABLE).map(|value| (IDLE_VARIABLE.to_owned(), value)));
@@ -298,7 +293,7 @@ impl Provider for Embedded {
                 return Err(StageError::refused(key, [("cluster", name)]));
             }
             let mut capabilities = Capabilities::default();
-            for capability in [Capability::NODE_EXEC, Capability::NODE_INVENTORY, Capability::IMAGE_PULL] {
+            for capability in [Capability::KIND, Capability::NODE_EXEC, Capability::NODE_INVENTORY, Capability::IMAGE_PULL] {
                 capabilities.give(capability);
             }
             let texts = text::current();

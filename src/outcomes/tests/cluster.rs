@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::cases::{Case, check};
-use crate::cluster::NodeMachine;
+use super::cases::{Case, check, judge_world};
+use crate::cluster::{Capabilities, Capability, NodeMachine};
+use crate::journal::Verdict;
 use crate::testing::api::Reply;
 use crate::testing::environment::{World, healthz};
 use crate::testing::guide::{self, CONTROL_PLANE, WORKER};
@@ -267,4 +268,41 @@ async fn mirrors_and_proxy() {
         },
     ])
     .await;
+}
+
+/// As an existing cluster is: of other nodes than the spec's, without what kind puts into one, and with its machines out of reach.
+fn not_ours() -> World {
+    let mut world = World::healthy();
+    world.capabilities = Capabilities::default();
+    world.capabilities.give(Capability::TYPED_REQUESTS);
+    world.capabilities.give(Capability::PORT_FORWARD);
+    world.spec.cluster.name = "another-name".to_owned();
+    world.spec.cluster.kubernetes = "1.31.2".to_owned();
+    let system = "/api/v1/namespaces/kube-system/pods";
+    for pod in world.api.names(system).into_iter().filter(|name| name.starts_with("etcd-") || name.starts_with("kube-scheduler-")) {
+        world.api.remove(&format!("{system}/{pod}"));
+    }
+    world.api.put(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a-job-x7k2p", "namespace": "kube-system"},
+        "spec": {"nodeName": WORKER, "containers": [{"name": "c", "image": "i"}]}, "status": {"phase": "Succeeded"}}));
+    world
+}
+
+#[tokio::test]
+async fn a_cluster_that_was_not_made_from_the_spec_is_judged_by_what_is_in_it() {
+    let judged = judge_world(&not_ours()).await;
+    let other: Vec<_> = judged.iter().filter(|(_, j)| !matches!(j.verdict, Verdict::Passed | Verdict::Unsupported { .. })).collect();
+    assert!(other.is_empty(), "{other:#?}");
+    for id in ["cluster.nodes.ready", "cluster.system.healthy", "istio.ztunnel.every-node", "dashboard.login.cluster-admin"] {
+        assert_eq!(judged[id].verdict, Verdict::Passed, "{id}");
+    }
+    let world = not_ours();
+    world.api.edit(WORKER_NODE, |n| ready_condition(n)["status"] = "False".into());
+    let judged = judge_world(&world).await;
+    assert!(matches!(&judged["cluster.nodes.ready"].verdict, Verdict::Failed { .. }), "{:?}", judged["cluster.nodes.ready"]);
+    let world = not_ours();
+    for node in [WORKER, CONTROL_PLANE] {
+        world.api.remove(&format!("/api/v1/nodes/{node}"));
+    }
+    let Verdict::Failed { reason } = &judge_world(&world).await["cluster.nodes.ready"].verdict else { panic!("no node is Ready") };
+    assert!(reason.contains("knows no node"), "{reason}");
 }

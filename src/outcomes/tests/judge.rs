@@ -53,6 +53,7 @@ async fn a_missing_capability_is_unsupported_and_never_a_pass() {
     }
     let expected = BTreeMap::from([
         ("image-pull", vec!["cluster.images.pulled", "cluster.mirror.hosts-read"]),
+        ("kind-cluster", vec!["cluster.kind.named", "cluster.kind.nodes"]),
         // A session needs a token, but not one that kubectl made.
         ("kubectl", vec!["dashboard.token.valid"]),
         ("node-proxy", vec!["cluster.proxy.every-node"]),

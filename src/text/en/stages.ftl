@@ -2,7 +2,7 @@
 
 stage-preflight = Preflight: engine, host, ports, tools, leftovers
 stage-mirror = Registry mirrors: certs.d and its hosts.toml
-stage-cluster = Kind cluster
+stage-cluster = The cluster
 stage-nodes = Every node and kube-system Ready
 stage-proxy = Proxy of containerd on every node
 stage-dashboard = Kubernetes Dashboard
@@ -17,6 +17,7 @@ plan-agent = start a process that hosts a simulated cluster of { $nodes }, with 
 plan-on-node = run on { $node }: { $command }
 plan-apply = apply it through the API, server-side
 plan-admin-user = create ServiceAccount { $user } and bind it to cluster-admin, through the API
+plan-existing = look in the cluster of the context { $context } whether it is true; nothing is made, changed or removed there
 plan-network = make the docker network kind as kind would, if it does not exist
 plan-nodes = wait until { $nodes } are Ready, and then every pod of kube-system
 plan-no-proxy = proxy.enabled is false: no drop-in is written (the guide's proxy would be { $http })
@@ -65,6 +66,8 @@ refusal-no-session = There is no environment here: nothing was made in { $dir }
     .hint = meshproof up makes one; --state-dir or MESHPROOF_STATE names another place.
 refusal-other-backend = The environment here is the cluster { $cluster } of the backend { $has }, not of { $wanted }
     .hint = meshproof down removes it; or use another --state-dir.
+refusal-other-context = The environment here is the cluster of the context { $has }, not of { $wanted }
+    .hint = Name another --state-dir. Or meshproof down forgets the old one, and changes nothing in its cluster.
 refusal-agent-gone = The process that hosted the simulated cluster { $cluster } is gone, and the cluster with it
     .hint = meshproof up makes it anew.
 refusal-agent-failed = The process that hosts the simulated cluster did not start: { $said }
@@ -85,6 +88,12 @@ hint-engine-unreachable = Start Docker, or set DOCKER_HOST to an engine that ans
 hint-download = Behind a proxy: --set downloads.proxy=URL. Without internet: name a local file.
 
 unsupported-node-proxy = the spec has no proxy for the nodes (proxy.enabled is false)
+unsupported-existing-kind = the cluster was there before: what the spec says of its name, its version and its nodes does not describe it
+unsupported-existing-nodes = the machines of a cluster that was there before are out of reach
+contexts-there-are = The contexts there are: { $contexts }
+contexts-none = There is no context in any kubeconfig: KUBECONFIG names its files, or else it is ~/.kube/config.
+contexts-no-file = any kubeconfig, for none is named
+hint-context-proxy = Name a context that reaches it without one, for example through a tunnel.
 unsupported-typed-requests = the simulated API server does not read protobuf bodies, which this command of kubectl sends
 unsupported-port-forward = the simulated API server does not forward ports
 removed-simulated = simulated cluster { $cluster } and the process that hosted it

@@ -1,4 +1,4 @@
-//! The probe image's program, as far as a test's own service needs one: `httpd -f [-p PORT] [-h DIRECTORY]`, which serves the ConfigMap that is
+//! The probe image's program, as far as a test's own service needs one: `httpd -f [-p PORT] [-h DIRECTORY]`, which serves the `ConfigMap` that is
 //! mounted at its directory. Any other command runs, says nothing and listens nowhere. Source: busybox `networking/httpd.c`.
 
 use std::sync::Arc;
@@ -24,7 +24,7 @@ struct Httpd {
     api: Api,
     port: u16,
     namespace: String,
-    /// The ConfigMap that is mounted at its directory.
+    /// The `ConfigMap` that is mounted at its directory.
     page: Option<String>,
 }
 
@@ -45,7 +45,7 @@ impl Workload for Busybox {
     }
 }
 
-/// The ConfigMap that a container has mounted at a path.
+/// The `ConfigMap` that a container has mounted at a path.
 fn config_map(pod: &Value, container: &Value, path: &str) -> Option<String> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let mount = list(&container["volumeMounts"]).into_iter().find(|m| m["mountPath"] == path)?;
