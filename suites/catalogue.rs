@@ -79,6 +79,22 @@ fn outcomes_of_a_group_take_turns_and_no_others() {
     }
 }
 
+/// Under nextest, where a process that waits for a file lock would keep others from running.
+#[test]
+fn cases_of_a_group_take_turns_in_the_configuration_of_nextest() {
+    let config = include_str!("../ci/nextest.toml");
+    let filter = Regex::new(r#"package\(meshproof\) & test\(/(.*)/\)'\ntest-group = "kubectl-proxy""#).expect("a valid pattern");
+    let grouped = Regex::new(&filter.captures(config).expect("a filter for the group")[1]).expect("a valid pattern");
+    let function = Regex::new(r"(?m)^((?:#\[.*\]\n)+)fn (\w+)\(#\[case\]").expect("a valid pattern");
+    for (_, path, source) in SUITES {
+        for found in function.captures_iter(source) {
+            let in_turn = found[1].contains("#[file_serial(meshproof_kubectl_proxy)]");
+            let name = format!("{}::case_1", &found[2]);
+            assert_eq!(grouped.is_match(&name), in_turn, "{path}: {name} in ci/nextest.toml");
+        }
+    }
+}
+
 #[test]
 fn every_suite_is_a_test_target() {
     let manifest = include_str!("../Cargo.toml");
