@@ -3,5 +3,4 @@
 # and a `down` that leaves nothing, with what belongs to others as it was.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-# shellcheck source=/dev/null
-LAB_PART=full source "$root/ci/lab.sh" test
+LAB_PART=kills exec "$root/ci/lab.sh" test
