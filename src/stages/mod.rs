@@ -21,6 +21,7 @@ use serde_json::Value;
 pub(crate) use admin_user::binds;
 pub use apply::apply_manifest as apply;
 pub(crate) use apply::{apply_objects, objects};
+#[cfg(feature = "cli")]
 pub(crate) use context::bound_kubectl;
 pub use context::{Context, StageContext};
 pub use error::StageError;
