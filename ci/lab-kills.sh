@@ -13,7 +13,7 @@ places=(
   "$(ran kind create)"
   "$(finished cluster)"
   "$(started nodes)"
-  "$(ran kubectl apply)"
+  "$(ran kubectl --kubeconfig)"
   "$(ran istioctl install)"
   "$(finished gateway-api)"
   "$(finished istio)"

@@ -10,7 +10,7 @@ use crate::cluster::Installs;
 use crate::cluster::embedded::agent::Agent;
 use crate::cluster::kind_config::expected_nodes;
 use crate::outcomes::{DASHBOARD_NAMESPACE, request_token};
-use crate::session::{ClusterPhase, Phase, Session, Standing, State};
+use crate::session::{ClusterPhase, Lease, Phase, Session, Standing, State};
 use crate::spec::fingerprint;
 use crate::stages::{StageError, bound_kubectl};
 use crate::text;
@@ -21,7 +21,11 @@ fn made(global: &Global) -> Result<(Session, State), Failure> {
     select::no_junit(global)?;
     let (session, state) = select::existing(global)?;
     match &state.cluster {
-        Some(cluster) if cluster.phase == ClusterPhase::Made && session.kubeconfig().exists() => Ok((session, state)),
+        Some(cluster) if cluster.phase == ClusterPhase::Made && session.kubeconfig().exists() => {
+            // Whoever asks for it is about to use it.
+            Lease::note(session.dir());
+            Ok((session, state))
+        }
         _ => Err(StageError::refused("no-session", [("dir", session.dir().display().to_string())]).into()),
     }
 }

@@ -26,12 +26,7 @@ impl Lease {
     /// When the file cannot be opened, or somebody removes the environment for longer than the limit.
     pub async fn share(dir: &Path, waiting: &Waiting) -> Result<Self, LockError> {
         let mut file = take(dir, waiting, "the environment's lease", Limit::SharedEnvironment, File::try_lock_shared).await?;
-        let used = used_now();
-        // Only the time to live hangs on it, and a full disk must not keep a test from its environment.
-        let _ = file
-            .set_len(used.len() as u64)
-            .and_then(|()| file.write_all(used.as_bytes()))
-            .and_then(|()| file.set_modified(SystemTime::now()));
+        note(&mut file);
         Ok(Self { _file: file })
     }
 
@@ -58,6 +53,13 @@ impl Lease {
         }
     }
 
+    /// Says that the environment is used now, for somebody to whom it is handed over without a lease.
+    pub fn note(dir: &Path) {
+        if let Ok(mut file) = open(&dir.join(FILE)) {
+            note(&mut file);
+        }
+    }
+
     /// How long nobody has used the environment; `None` where nobody ever has, or the clock was moved back since.
     ///
     /// Within one boot the machine's uptime is asked as well, so that a clock that was moved forward makes nothing look old.
@@ -75,9 +77,12 @@ impl Lease {
     }
 }
 
-/// The boot and the seconds since, as far as the system tells.
-fn used_now() -> String {
-    format!("{} {}", boot().unwrap_or_default(), uptime().unwrap_or_default())
+/// Writes down when it is used, by the boot and the seconds since as far as the system tells, and by the file's own time. Only the time to live
+/// hangs on it, and a full disk must not keep a test from its environment.
+fn note(file: &mut File) {
+    let used = format!("{} {}", boot().unwrap_or_default(), uptime().unwrap_or_default());
+    let length = used.len() as u64;
+    let _ = file.write_all(used.as_bytes()).and_then(|()| file.set_len(length)).and_then(|()| file.set_modified(SystemTime::now()));
 }
 
 fn uptime() -> Option<u64> {
@@ -85,6 +90,10 @@ fn uptime() -> Option<u64> {
 }
 
 fn open(path: &Path) -> io::Result<File> {
+    // Where somebody removes the environment right now, a new file would be in the way.
+    if !path.with_file_name("state.json").exists() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "there is no environment any more"));
+    }
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
@@ -141,9 +150,24 @@ mod tests {
     use super::*;
     use crate::wait::{Limits, ManualClock};
 
+    fn session() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("state.json"), "{}").unwrap();
+        dir
+    }
+
+    #[tokio::test]
+    async fn where_there_is_no_environment_nothing_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Lease::share(dir.path(), &Waiting::default()).await.unwrap_err();
+        assert!(error.is_not_found(), "{error}");
+        Lease::note(dir.path());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
     #[tokio::test]
     async fn many_share_and_whoever_removes_waits_for_them() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = session();
         let clock = ManualClock::default();
         let waiting = Waiting::new(Arc::new(clock.clone()), Limits::default());
         let first = Lease::share(dir.path(), &waiting).await.unwrap();
@@ -160,7 +184,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_clock_that_was_moved_makes_nothing_look_old() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = session();
         assert_eq!(Lease::idle(dir.path()), None, "nobody ever used it");
         let lease = Lease::share(dir.path(), &Waiting::default()).await.unwrap();
         assert!(Lease::idle(dir.path()).unwrap() < Duration::from_mins(1));

@@ -38,6 +38,14 @@ pub enum LockError {
     Held(WaitError),
 }
 
+impl LockError {
+    /// Whether the environment went away meanwhile.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Open { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
 /// Who holds a session's lock, by its own word.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

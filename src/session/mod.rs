@@ -91,10 +91,10 @@ const ENTRIES: [&str; 13] = [
     "home",
     "kind-config.yaml",
     "kubeconfig",
-    "lease",
     "manifests",
     "runs",
     "state.json",
+    "lease",
     "lock",
 ];
 
@@ -311,7 +311,7 @@ impl Session {
     /// # Errors
     /// When the disk refuses.
     pub fn remove(&self) -> Result<bool, SessionError> {
-        // The state goes last but for the lock: until then a removal that was cut can be repeated.
+        // The state goes last but for the locks: until then a removal that was cut can be repeated.
         let unfinished = std::fs::read_dir(&self.dir).into_iter().flatten().flatten().map(|e| e.file_name());
         let unfinished = unfinished.filter_map(|n| n.into_string().ok()).filter(|n| n.starts_with(UNFINISHED));
         for entry in unfinished.chain(ENTRIES.map(str::to_owned)) {

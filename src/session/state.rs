@@ -130,11 +130,11 @@ impl Owner {
         Self { pid, start_ticks: crate::tools::start_ticks(pid), boot: boot() }
     }
 
-    /// Whether this very process still runs. One of an earlier boot does not, and one whose start is not known counts as dead.
+    /// Whether this very process still runs. One of an earlier boot does not; one of which the system tells nothing may.
     #[must_use]
     pub fn alive(&self) -> bool {
         let this_boot = self.boot.is_none() || self.boot == boot();
-        this_boot && self.start_ticks.is_some_and(|ticks| crate::tools::is_alive(self.pid, ticks))
+        this_boot && self.start_ticks.is_none_or(|ticks| crate::tools::is_alive(self.pid, ticks))
     }
 }
 
