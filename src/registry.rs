@@ -50,6 +50,12 @@ pub enum RegistryError {
         /// By this name.
         name: String,
     },
+    /// A fault that breaks no outcome proves nothing.
+    #[error("the fault `{id}` names no outcome that it breaks")]
+    Harmless {
+        /// Its id.
+        id: String,
+    },
     /// An outcome or a stage without a title.
     #[error("`{id}` has no title")]
     Title {
@@ -118,6 +124,9 @@ impl Registry {
         named(id, "a fault", 2)?;
         if self.faults.iter().any(|f| f.id == id) {
             return Err(RegistryError::Duplicate { id: id.to_owned(), what: "fault" });
+        }
+        if fault.breaks.is_empty() {
+            return Err(RegistryError::Harmless { id: id.to_owned() });
         }
         if let Some(unknown) = fault.breaks.iter().find(|b| !self.outcomes.iter().any(|o| o.id == **b)) {
             return Err(RegistryError::Unknown { id: id.to_owned(), what: "outcome", name: (*unknown).to_owned() });
@@ -222,6 +231,8 @@ mod tests {
         let untitled = Registry::builtin().outcome(Outcome::hardening("shop.cart.answers", holds)).unwrap_err();
         assert_eq!(untitled.to_string(), "`shop.cart.answers` has no title");
         let fault = Registry::builtin().fault(Fault::new("shop.gone", Nothing).breaks(&["shop.cart.answers"])).unwrap_err();
+        let harmless = Registry::builtin().fault(Fault::new("shop.gone", Nothing)).unwrap_err();
+        assert_eq!(harmless.to_string(), "the fault `shop.gone` names no outcome that it breaks");
         assert_eq!(fault.to_string(), "`shop.gone` names the outcome `shop.cart.answers`, which is not there");
     }
 }

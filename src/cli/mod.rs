@@ -71,9 +71,9 @@ struct Global {
     /// Skipped and unsupported outcomes gate as well. Of `run` and `verify`.
     #[arg(long, global = true)]
     strict: bool,
-    /// Multiply every time limit.
-    #[arg(long, global = true, value_name = "X", default_value_t = 1.0)]
-    timeout_scale: f64,
+    /// Multiply every time limit. Also `MESHPROOF_TIMEOUT_SCALE`.
+    #[arg(long, global = true, value_name = "X")]
+    timeout_scale: Option<f64>,
     /// What becomes of the environment when a run has ended: always, on-failure or never. Also `MESHPROOF_KEEP`. Without it: always.
     #[arg(long, global = true, value_name = "WHEN")]
     keep: Option<String>,

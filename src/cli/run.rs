@@ -76,8 +76,24 @@ pub(super) async fn run(global: &Global, work: Work) -> Result<u8, Failure> {
     }
     if work != Work::Verify && !keeps(&harness, code) {
         // What a failed run left to look at stays; what came to a good end leaves nothing.
-        let done = if code == 0 { harness.down().await? } else { harness.down_but_runs().await? };
+        let removal = async { if code == 0 { harness.down().await } else { harness.down_but_runs().await } };
+        let done = tokio::select! {
+            done = removal => done,
+            () = signals.arrived() => {
+                tell(&text::current().get("cli-down-interrupted"));
+                return Ok(130);
+            }
+        };
         reported?;
+        // The run has its own code, unless only the removal went wrong.
+        let done = match done {
+            Ok(done) => done,
+            Err(e) if code == 0 => return Err(Failure { code: 4, ..e.into() }),
+            Err(e) => {
+                tell(&text::current().with("cli-warning", &[("text", &crate::error::one_line(&e))]));
+                return Ok(code);
+            }
+        };
         let lines = done.removed.iter().map(|r| text::current().with("cli-removed", &[("what", r)]));
         lines.chain(done.remains.iter().map(|r| text::current().with("cli-remains", &[("what", r)]))).for_each(|line| tell(&line));
         return Ok(if code == 0 && !done.remains.is_empty() { 4 } else { code });

@@ -8,7 +8,9 @@ use clap::ValueEnum;
 use super::{Backend, Failure, Format, Global};
 use crate::cluster::Provider;
 use crate::cluster::choose::{self, ChooseError};
-use crate::harness::{Keep, OnDrift, Policy, PolicyError, Reuse, Settings, Word as _, named_specs, spec_files, tool_cache, ttl};
+use crate::harness::{
+    Keep, OnDrift, Policy, PolicyError, Reuse, Settings, Word as _, named_specs, spec_files, time_scale, tool_cache, ttl,
+};
 use crate::session::{Session, State};
 use crate::spec::{Request, Spec, SpecError, from_document, load};
 use crate::stages::StageError;
@@ -113,10 +115,12 @@ pub(super) fn settings_of(global: &Global, spec: Spec, session: Session, state: 
 }
 
 fn settings_with(global: &Global, spec: Spec, session: Session, provider: Arc<dyn Provider>) -> Result<Settings, Failure> {
-    if !(0.01..=100.0).contains(&global.timeout_scale) {
-        return Err(Failure::usage(text::current().get("cli-bad-timeout-scale"), None));
-    }
-    let waiting = Waiting::new(Arc::new(RealClock::default()), Limits::scaled(global.timeout_scale));
+    let scale = match global.timeout_scale {
+        Some(scale) if (0.01..=100.0).contains(&scale) => scale,
+        Some(_) => return Err(Failure::usage(text::current().get("cli-bad-timeout-scale"), None)),
+        None => time_scale(var).map_err(|e| Failure::usage(e.to_string(), None))?,
+    };
+    let waiting = Waiting::new(Arc::new(RealClock::default()), Limits::scaled(scale));
     Ok(Settings { spec, session, provider, waiting, cache: tool_cache(var), policy: policy(global)?, registry: global.registry.clone() })
 }
 

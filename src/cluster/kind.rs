@@ -15,7 +15,7 @@ use super::{Capabilities, Capability, Cluster, Made, NodeAccess, NodeMachine, Pr
 use crate::engine::{Endpoint, Engine, EngineError, NodeContainer};
 use crate::journal::{Event, Fidelity};
 use crate::session::{ClusterPhase, ClusterState, Session, SessionError, State};
-use crate::spec::Spec;
+use crate::spec::{Spec, to_document};
 use crate::stages::{Context, Found as Looked, PlanStep, StageError};
 use crate::tools::{Command, Stream, copy_docker_config, docker_config_dir};
 use crate::wait::{Limit, Progress};
@@ -155,7 +155,11 @@ impl Kind {
                         Repair::Remake(why) => context.journal.write(Event::Warning { message: why }),
                     }
                 }
+                // Others may use what is left of it.
+                let alone = context.alone().await?;
                 self.delete(context).await?;
+                drop(alone);
+                context.share().await?;
             }
         }
         self.create(context, config).await?;
@@ -210,6 +214,8 @@ impl Kind {
         context.session.write("kind-config.yaml", &config)?;
         let network_missing = engine.kind_network().await?.is_none();
         context.record(|state| {
+            // Whoever removes a cluster that is only half made goes by the spec that it has its name from.
+            state.spec = to_document(&context.spec);
             state.cluster = Some(ClusterState { name: name.clone(), phase: ClusterPhase::Creating, config });
             state.network |= network_missing;
             // What was installed in a cluster that is gone proves nothing about this one.
@@ -329,6 +335,9 @@ impl Kind {
             }
         }
         if !context.session.kubeconfig().exists() {
+            if !context.is_locked() {
+                return Err(StageError::refused("stage-missing", [("why", "the private kubeconfig is gone".to_owned())]));
+            }
             self.export_kubeconfig(context).await?;
         }
         let mut capabilities = Capabilities::default();

@@ -44,6 +44,8 @@ impl Capability {
     pub const TYPED_REQUESTS: Self = Self(std::borrow::Cow::Borrowed("typed-requests"));
     /// Ports of pods can be forwarded, as `istioctl version` does to ask istiod.
     pub const PORT_FORWARD: Self = Self(std::borrow::Cow::Borrowed("port-forward"));
+    /// The cluster is this session's own, so that something in it may be broken.
+    pub const OWN_CLUSTER: Self = Self(std::borrow::Cow::Borrowed("own-cluster"));
     /// The stages recorded how they installed things.
     pub const TRANSCRIPT: Self = Self(std::borrow::Cow::Borrowed("transcript"));
     /// The spec asks for a proxy on the nodes.

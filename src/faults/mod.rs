@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use crate::cluster::Capability;
+use crate::cluster::{Capability, Installs};
 use crate::journal::Event;
 use crate::outcomes::{Environment, Stop};
 
@@ -63,6 +63,10 @@ impl Fault {
     /// # Errors
     /// When a capability is missing, or it could not be broken or mended.
     pub async fn during<T>(&self, environment: &Environment, act: impl AsyncFnOnce() -> T) -> Result<T, Stop> {
+        if environment.context.provider.installs() == Installs::Nothing {
+            let reason = crate::text::current().get("unsupported-fault");
+            return Err(Stop::Unsupported { capability: Capability::OWN_CLUSTER, reason });
+        }
         for capability in self.capabilities {
             if let Some(reason) = environment.missing(capability).await {
                 return Err(Stop::Unsupported { capability: capability.clone(), reason });

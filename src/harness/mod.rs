@@ -25,7 +25,7 @@ use crate::wait::Limit;
 
 pub use drift::{Drift, drifts};
 pub use policy::{Keep, OnDrift, Policy, PolicyError, Reuse, Word, ttl};
-pub use settings::{Settings, SettingsError, named_specs, session_from_environment, spec_files, tool_cache};
+pub use settings::{Settings, SettingsError, named_specs, session_from_environment, spec_files, time_scale, tool_cache};
 pub use teardown::sweep;
 
 /// Errors that keep a run from beginning or ending properly. What goes wrong in between is in the journal.
@@ -104,8 +104,6 @@ pub struct Harness {
     command: &'static str,
     start: Instant,
     _lock: SessionLock,
-    /// Held while a run looks at the environment, so that nobody removes it meanwhile.
-    lease: tokio::sync::Mutex<Option<Lease>>,
 }
 
 impl Harness {
@@ -201,7 +199,6 @@ impl Harness {
             command,
             start: Instant::now(),
             _lock: lock,
-            lease: tokio::sync::Mutex::new(None),
         })
     }
 
@@ -279,7 +276,7 @@ impl Harness {
     /// When there is no environment.
     pub async fn verify(&self) -> Result<u8, HarnessError> {
         self.announce(false, true);
-        self.share().await?;
+        self.context.share().await.map_err(HarnessError::from)?;
         match Environment::open(Arc::clone(&self.context)).await {
             Ok(environment) => {
                 self.judge(&environment, &BTreeMap::new()).await;
@@ -373,13 +370,16 @@ impl Harness {
         if let Err(e) = self.release() {
             self.context.journal.write(Event::Warning { message: crate::error::one_line(&e) });
         }
+        // Its time to live begins when the work on it is over.
+        Lease::note(self.context.session.dir());
         self.context.journal.write(Event::RunFinished { exit_code: code, duration_ms });
     }
 }
 
 /// A dead owner's `kind` or `istioctl` may still be at work; it is ended before anything else is done. Its journal names it by pid and start time.
 async fn end_children(context: &Context, owner: &Owner, run: Option<&str>) {
-    let Some(run) = run.filter(|_| !owner.alive()) else { return };
+    // Of another boot nothing runs, and its numbers may be those of strangers now.
+    let Some(run) = run.filter(|_| !owner.alive() && owner.is_of_this_boot()) else { return };
     let Ok(records) = crate::journal::read(&context.session.journal(run)) else { return };
     let mut running: BTreeMap<u32, u64> = BTreeMap::new();
     for record in records {

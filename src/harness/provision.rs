@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Harness, OnDrift, Reuse, drifts};
 use crate::cluster::Installs;
 use crate::journal::Event;
-use crate::session::{Lease, SessionError, State};
+use crate::session::State;
 use crate::stages::{self, Manner, StageError, StageOutcome};
 use crate::text;
 
@@ -32,13 +32,13 @@ impl Harness {
         let texts = text::current();
         // It is always there, and never removed or changed.
         if context.provider.installs() == Installs::Nothing {
-            return self.share().await;
+            return Ok(context.share().await?);
         }
         if state.cluster.is_none() && self.policy.reuse == Reuse::Require {
             return Err(StageError::refused("no-environment", [("cluster", context.spec.cluster.name.clone())]));
         }
         if state.cluster.is_none() {
-            return self.share().await;
+            return Ok(context.share().await?);
         }
         let remake = match (self.policy.reuse, self.policy.on_drift) {
             (Reuse::Never, _) => Some(texts.get("warning-fresh")),
@@ -56,21 +56,13 @@ impl Harness {
         };
         if let Some(message) = remake {
             context.journal.write(Event::Warning { message });
-            let _alone = Lease::alone(context.session.dir(), &context.waiting).await.map_err(SessionError::Lock)?;
+            let _alone = context.alone().await?;
             let done = context.provider.teardown(context).await?;
             if !done.remains.is_empty() {
                 return Err(StageError::refused("remains", [("what", done.remains.join("; "))]));
             }
             context.record(State::forget_cluster)?;
         }
-        self.share().await
-    }
-
-    /// Uses the environment from here on, so that nobody removes it meanwhile.
-    pub(super) async fn share(&self) -> Result<(), StageError> {
-        let context = &self.context;
-        let lease = Lease::share(context.session.dir(), &context.waiting).await.map_err(SessionError::Lock)?;
-        *self.lease.lock().await = Some(lease);
-        Ok(())
+        Ok(context.share().await?)
     }
 }

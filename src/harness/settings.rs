@@ -89,7 +89,10 @@ pub fn session_from_environment() -> Result<Session, SettingsError> {
 }
 
 /// What `MESHPROOF_TIMEOUT_SCALE` multiplies time limits with.
-fn time_scale(var: impl Fn(&str) -> Option<String>) -> Result<f64, PolicyError> {
+///
+/// # Errors
+/// When it is no number from 0.01 to 100.
+pub fn time_scale(var: impl Fn(&str) -> Option<String>) -> Result<f64, PolicyError> {
     let name = "MESHPROOF_TIMEOUT_SCALE";
     let Some(value) = var(name).filter(|v| !v.is_empty()) else { return Ok(1.0) };
     let scale = value.parse().ok().filter(|scale| (0.01..=100.0).contains(scale));

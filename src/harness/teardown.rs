@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Harness, HarnessError};
 use crate::cluster::Teardown;
-use crate::session::{Lease, Phase, Session, SessionError, SessionLock, State};
+use crate::session::{Lease, Owner, Phase, Session, SessionError, SessionLock, State};
 use crate::text;
 use crate::wait::{Limits, RealClock, Waiting};
 
@@ -21,8 +21,7 @@ impl Harness {
     /// # Errors
     /// When the engine does not answer or something cannot be removed.
     pub async fn down(self) -> Result<Teardown, HarnessError> {
-        self.lease.lock().await.take();
-        let alone = Lease::alone(self.context.session.dir(), &self.context.waiting).await.map_err(SessionError::Lock)?;
+        let alone = self.context.alone().await?;
         self.down_alone(alone).await
     }
 
@@ -31,8 +30,7 @@ impl Harness {
     /// # Errors
     /// As [`Harness::down`].
     pub async fn down_but_runs(self) -> Result<Teardown, HarnessError> {
-        self.lease.lock().await.take();
-        let alone = Lease::alone(self.context.session.dir(), &self.context.waiting).await.map_err(SessionError::Lock)?;
+        let alone = self.context.alone().await?;
         self.tear_down(alone, Leave::Runs).await
     }
 
@@ -46,10 +44,16 @@ impl Harness {
 
     async fn tear_down(self, alone: Lease, leave: Leave) -> Result<Teardown, HarnessError> {
         let context = &self.context;
+        let before = context.state().phase;
+        // It is not to be there any more: who dies from here on leaves an orphan, with its children.
+        context.record(|state| (state.phase, state.owner) = (Phase::Provisioning, Some(Owner::me())))?;
+        self.announce(false, false);
+        // What could not be removed is what it was before.
+        let stays = |state: &mut State| (state.phase, state.owner) = (before, None);
         let mut done = match context.provider.teardown(context).await {
             Ok(done) => done,
             Err(e) => {
-                self.release()?;
+                context.record(stays)?;
                 return Err(e.into());
             }
         };
@@ -71,7 +75,7 @@ impl Harness {
             }
             done.removed.push(dir.display().to_string());
         } else {
-            self.release()?;
+            context.record(stays)?;
         }
         drop(alone);
         Ok(done)

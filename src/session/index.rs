@@ -60,7 +60,14 @@ impl Index {
             file.persist(&path).map_err(|e| e.error)?;
             Ok(())
         };
-        write().map_err(|source: io::Error| SessionError::Write { path: path.clone(), source })
+        // Somebody who takes the last one off the list takes its directory away as well.
+        let written = write().or_else(|e: io::Error| if e.kind() == io::ErrorKind::NotFound { write() } else { Err(e) });
+        written.map_err(|source| SessionError::Write { path: path.clone(), source })?;
+        // What was here before and never came to have a state.
+        for other in self.sessions().into_iter().filter(|other| other.dir == session.dir && other.id != session.id) {
+            self.remove(&other.id)?;
+        }
+        Ok(())
     }
 
     /// Takes a session off the list, and the list away with the last of them.
@@ -82,7 +89,11 @@ impl Index {
     #[must_use]
     pub fn sessions(&self) -> Vec<Indexed> {
         let entries = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
-        let read = |path: &Path| serde_json::from_slice(&std::fs::read(path).ok()?).ok();
+        let read = |path: &Path| {
+            let entry: Indexed = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+            // One that is still being written has another name.
+            (path.file_name()? == format!("{}.json", entry.id).as_str()).then_some(entry)
+        };
         let mut found: Vec<Indexed> = entries.filter_map(|e| read(&e.path())).collect();
         found.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
         found

@@ -151,7 +151,7 @@ impl SessionLock {
             // Free, or not to be told; whoever then works on it takes the lock first and finds out.
             _ => return None,
         }
-        let unknown = || Holder { process: Owner { pid: 0, start_ticks: None, boot: None }, ..Holder::me("") };
+        let unknown = || Holder { process: Owner { pid: 0, start_ticks: None, boot: None, namespace: None }, ..Holder::me("") };
         Some(read_note(&path).unwrap_or_else(unknown))
     }
 }

@@ -62,7 +62,11 @@ pub async fn remove_all(index: &Index, remover: &Remover<'_>) -> Vec<Removal> {
         let done = match &standing {
             Standing::Unreadable(_) => session.load().map(|_| None).map_err(HarnessError::from),
             // Somebody removed its directory. What may be left of it can no longer be proved to be its own.
-            Standing::Gone => index.remove(&entry.id).map(|()| Some(Teardown::default())).map_err(HarnessError::from),
+            Standing::Gone if entry.dir.parent().is_some_and(Path::exists) => {
+                index.remove(&entry.id).map(|()| Some(Teardown::default())).map_err(HarnessError::from)
+            }
+            // Perhaps only its disk is not there now.
+            Standing::Gone => Ok(None),
             _ => remove(&session, remover, |_| true).await,
         };
         removals.push(Removal { was: standing.word(), session: entry, done });

@@ -93,7 +93,7 @@ mod tests {
         session.save(&state).unwrap();
         assert!(matches!(Standing::of(&session), Standing::Kept { left: Some(_) }));
         // A run that dies on what was kept makes no orphan of it.
-        state.owner = Some(super::super::Owner { pid: u32::MAX, start_ticks: Some(1), boot: None });
+        state.owner = Some(super::super::Owner { pid: u32::MAX, start_ticks: Some(1), boot: None, namespace: None });
         session.save(&state).unwrap();
         assert!(!Standing::of(&session).is_reapable());
         std::fs::write(session.dir().join("lease"), "another-boot 1").unwrap();

@@ -120,6 +120,9 @@ pub struct Owner {
     /// The boot that these ticks count from, where the system has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot: Option<String>,
+    /// The namespace that its id is of: a container has its own. The inode of `/proc/self/ns/pid`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<u64>,
 }
 
 impl Owner {
@@ -127,15 +130,27 @@ impl Owner {
     #[must_use]
     pub fn me() -> Self {
         let pid = std::process::id();
-        Self { pid, start_ticks: crate::tools::start_ticks(pid), boot: boot() }
+        Self { pid, start_ticks: crate::tools::start_ticks(pid), boot: boot(), namespace: namespace() }
     }
 
-    /// Whether this very process still runs. One of an earlier boot does not; one of which the system tells nothing may.
+    /// Whether it was of this boot of the machine, as far as that is known.
+    #[must_use]
+    pub fn is_of_this_boot(&self) -> bool {
+        self.boot.is_none() || self.boot == boot()
+    }
+
+    /// Whether this very process still runs. One of an earlier boot does not; one of which the system tells nothing, and one in another
+    /// container, may.
     #[must_use]
     pub fn alive(&self) -> bool {
-        let this_boot = self.boot.is_none() || self.boot == boot();
-        this_boot && self.start_ticks.is_none_or(|ticks| crate::tools::is_alive(self.pid, ticks))
+        let elsewhere = self.namespace.is_some() && self.namespace != namespace();
+        self.is_of_this_boot() && (elsewhere || self.start_ticks.is_none_or(|ticks| crate::tools::is_alive(self.pid, ticks)))
     }
+}
+
+fn namespace() -> Option<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+    Some(std::fs::metadata("/proc/self/ns/pid").ok()?.ino())
 }
 
 /// What tells this boot of the machine from every other; `None` where there is no `/proc`.

@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 use super::StageError;
 use crate::cluster::{Cluster, Provider};
 use crate::journal::{CommandRecord, Event, Journal, Transcript};
-use crate::session::{Session, SessionError, State};
+use crate::session::{Lease, Session, SessionError, State};
 use crate::spec::{Spec, to_document};
 use crate::tools::{Command, Tool, Tools};
 use crate::wait::Waiting;
@@ -35,6 +35,8 @@ pub struct Context {
     state: Mutex<State>,
     /// Whether this process has the session's lock, without which its state on the disk is somebody else's to write.
     locked: bool,
+    /// Held while the run looks at the environment, so that nobody removes it meanwhile.
+    lease: tokio::sync::Mutex<Option<Lease>>,
     cluster: OnceCell<Cluster>,
 }
 
@@ -58,7 +60,20 @@ impl Context {
         provider: Arc<dyn Provider>,
         run: String,
     ) -> Self {
-        Self { spec, session, journal, tools, waiting, provider, run, state: Mutex::new(state), locked: true, cluster: OnceCell::new() }
+        learn_credentials(&journal, &to_document(&spec));
+        Self {
+            spec,
+            session,
+            journal,
+            tools,
+            waiting,
+            provider,
+            run,
+            state: Mutex::new(state),
+            locked: true,
+            lease: tokio::sync::Mutex::new(None),
+            cluster: OnceCell::new(),
+        }
     }
 
     /// The same for a process that only looks and has not taken the session's lock: what it records stays in its memory.
@@ -66,6 +81,12 @@ impl Context {
     pub fn unlocked(mut self) -> Self {
         self.locked = false;
         self
+    }
+
+    /// Whether this process has the session's lock.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        self.locked
     }
 
     /// What is on the disk about the session, as last written by this process.
@@ -88,6 +109,25 @@ impl Context {
         }
         *state = changed;
         Ok(())
+    }
+
+    /// Uses the environment from here on, together with others.
+    ///
+    /// # Errors
+    /// When somebody removes it for longer than that may take.
+    pub async fn share(&self) -> Result<(), SessionError> {
+        let lease = Lease::share(self.session.dir(), &self.waiting).await.map_err(SessionError::Lock)?;
+        *self.lease.lock().await = Some(lease);
+        Ok(())
+    }
+
+    /// Has the environment alone until the lease is dropped, as whoever removes it must; this run's own share is given back first.
+    ///
+    /// # Errors
+    /// When others use it for longer than the limit.
+    pub async fn alone(&self) -> Result<Lease, SessionError> {
+        self.lease.lock().await.take();
+        Lease::alone(self.session.dir(), &self.waiting).await.map_err(SessionError::Lock)
     }
 
     /// From here on the session is what this spec asks for. One that was refused leaves it as it was.
@@ -148,6 +188,22 @@ impl Context {
     /// When there is no usable istioctl.
     pub async fn istioctl(&self) -> Result<Command, StageError> {
         Ok(at_home(self.tools.istioctl().await?, &self.session).env("KUBECONFIG", self.session.kubeconfig()))
+    }
+}
+
+/// Keeps the users and passwords in the URLs of a spec out of a journal, whatever characters they have.
+fn learn_credentials(journal: &Journal, value: &Value) {
+    match value {
+        Value::String(text) => {
+            let credentials = text.split_once("://").and_then(|(_, rest)| Some(rest.rsplit_once('@')?.0));
+            // A name alone is a token; before a password it is none.
+            if let Some(credentials) = credentials {
+                journal.redactor().learn(credentials.split_once(':').map_or(credentials, |(_, password)| password));
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| learn_credentials(journal, item)),
+        Value::Object(map) => map.values().for_each(|item| learn_credentials(journal, item)),
+        _ => {}
     }
 }
 

@@ -1,8 +1,8 @@
 //! Taking turns at a port of this machine: environments that know nothing of each other run `kubectl proxy` on the same documented one.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::wait::{Limit, Progress, WaitError, Waiting};
@@ -40,14 +40,23 @@ impl PortTurn {
     }
 }
 
-/// The file of a port's turns. Another user's cannot be opened on a usual system, and then there are no turns with them.
+/// The file of a port's turns, in a directory of this user's own: in one that all may write to, anybody could be in the way. With other users
+/// there are no turns.
 fn open(port: u16) -> Option<File> {
     if port == 0 {
         return None;
     }
-    let path = std::env::temp_dir().join(format!("meshproof-port-{port}.lock"));
-    let there: io::Result<File> = File::open(&path);
-    there.or_else(|_| OpenOptions::new().read(true).append(true).create(true).mode(0o644).open(&path)).ok()
+    let path = directory()?.join(format!("port-{port}.lock"));
+    OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path).ok()
+}
+
+fn directory() -> Option<PathBuf> {
+    let me = rustix::process::getuid().as_raw();
+    let given = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute() && dir.is_dir());
+    let dir = given.map_or_else(|| std::env::temp_dir().join(format!("meshproof-{me}")), |dir| dir.join("meshproof"));
+    let _ = std::fs::DirBuilder::new().mode(0o700).create(&dir);
+    let found = std::fs::symlink_metadata(&dir).ok()?;
+    (found.is_dir() && found.uid() == me).then_some(dir)
 }
 
 #[cfg(test)]
@@ -71,6 +80,6 @@ mod tests {
         assert!(!PortTurn::is_taken(port));
         PortTurn::take(port, &waiting).await.unwrap();
         let _any = (PortTurn::take(0, &waiting).await.unwrap(), PortTurn::take(0, &waiting).await.unwrap());
-        std::fs::remove_file(std::env::temp_dir().join(format!("meshproof-port-{port}.lock"))).unwrap();
+        std::fs::remove_file(directory().unwrap().join(format!("port-{port}.lock"))).unwrap();
     }
 }

@@ -81,9 +81,11 @@ fn picked_up_or_removed(stage: &str, event: &str) {
 fn a_down_that_killed_is_finished_by_the_next() {
     let machine = Machine::new();
     machine.run(&UP).code(0);
-    // The first record that a `down` writes is that it has its tools; it writes none before it removes.
     let agent = agents(&machine);
     assert_eq!(agent.len(), 1, "{agent:?}");
+    machine.start_with(&[("MESHPROOF_KILL_AT", "\"event\":\"run-started\"")], &["down"]).killed();
+    // It was to go, and nobody misses it.
+    assert_eq!(machine.run(&["status", "--format", "json"]).code(0).json()["phase"], "orphaned");
     for entry in ["agent.json", "certs.d", "kubeconfig"] {
         // As a `down` leaves it that was killed between two removals: the state goes last.
         let path = machine.state().join(entry);

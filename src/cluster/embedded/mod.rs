@@ -19,7 +19,7 @@ pub use host::{HostError, Hosted, host};
 pub use images::{Image, STANDIN_LABEL, preloaded, registry_images};
 pub use manifests::{ManifestError, manifest};
 pub use programs::{NodeFiles, workloads, workloads_with};
-pub use provider::{Embedded, Launch, idle};
+pub use provider::{Embedded, Launch, TMPDIR, idle};
 pub use system::{ApiServer, kube_system, static_pods};
 
 #[cfg(test)]

@@ -25,6 +25,9 @@ use crate::wait::{Limit, Progress};
 #[derive(Debug)]
 pub struct Embedded(Host);
 
+/// The variable for temporary files. A directory that a [`Launch`] names in it is made.
+pub const TMPDIR: &str = "TMPDIR";
+
 /// How the agent is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Launch {
@@ -204,6 +207,9 @@ async fn start_agent(context: &Context, launch: Option<Launch>) -> Result<(), St
     let launch = launch.map_or_else(|| own().map(|own| Launch::meshproof(own, session)), Ok)?;
     let failed = |source| SessionError::Write { path: log.clone(), source };
     let Launch { program, args, mut variables } = launch;
+    for (_, directory) in variables.iter().filter(|(name, _)| name == TMPDIR) {
+        std::fs::create_dir_all(directory).map_err(failed)?;
+    }
     variables.extend(std::env::var_os(IDLE_VARIABLE).map(|value| (IDLE_VARIABLE.to_owned(), value)));
     let mut process = crate::tools::detach(&program, &args, &variables, &log).map_err(failed)?;
     context.journal.write(Event::Fact { name: "agent".into(), value: format!("process {}", process.pid()) });

@@ -43,6 +43,8 @@ refusal-cluster-taken = The name { $cluster } is taken: the container { $contain
     .hint = Choose another name with --set cluster.name=NAME. If the cluster is yours and no longer needed: kind delete cluster --name { $cluster }
 refusal-cluster-drift = The cluster { $cluster } was made from another configuration than the spec now asks for: { $drifts }
     .hint = meshproof down removes it, and the next up makes it anew; --on-drift recreate does both.
+refusal-fixture-fresh = MESHPROOF_REUSE is never, and the tests share one environment: each would take it away from the others
+    .hint = meshproof up --reuse never before the tests makes it anew.
 refusal-drift = The environment was made from another spec: { $drifts }
     .hint = --on-drift apply changes what can be changed in it, --on-drift recreate makes it anew.
 refusal-remains = The environment could not be removed: { $what }
@@ -94,6 +96,7 @@ contexts-there-are = The contexts there are: { $contexts }
 contexts-none = There is no context in any kubeconfig: KUBECONFIG names its files, or else it is ~/.kube/config.
 contexts-no-file = any kubeconfig, for none is named
 hint-context-proxy = Name a context that reaches it without one, for example through a tunnel.
+unsupported-fault = nothing is broken in a cluster that is somebody else's
 unsupported-typed-requests = the simulated API server does not read protobuf bodies, which this command of kubectl sends
 unsupported-port-forward = the simulated API server does not forward ports
 removed-simulated = simulated cluster { $cluster } and the process that hosted it
