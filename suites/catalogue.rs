@@ -104,7 +104,7 @@ fn every_suite_is_a_test_target() {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
         let path = if path.join("main.rs").exists() { format!("suites/{name}/main.rs") } else { format!("suites/{name}") };
         // What the suites share is none.
-        if path.ends_with(".rs") {
+        if Path::new(&path).extension().is_some_and(|e| e == "rs") && Path::new(env!("CARGO_MANIFEST_DIR")).join(&path).is_file() {
             suites += 1;
             assert!(manifest.contains(&format!("path = \"{path}\"")), "{path} is not in Cargo.toml, so nothing runs it");
         }
