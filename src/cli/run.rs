@@ -6,7 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::progress::Progress;
 use super::{Failure, Format, Global, choice, print, print_json, select, sessions};
-use crate::cluster::Installs;
+use crate::cluster::{Installs, Teardown};
 use crate::harness::{Harness, Keep, Purpose};
 use crate::report::{Style, Summary, json, junit, terminal};
 use crate::text;
@@ -94,8 +94,9 @@ pub(super) async fn run(global: &Global, work: Work) -> Result<u8, Failure> {
                 return Ok(code);
             }
         };
-        let lines = done.removed.iter().map(|r| text::current().with("cli-removed", &[("what", r)]));
-        lines.chain(done.remains.iter().map(|r| text::current().with("cli-remains", &[("what", r)]))).for_each(|line| tell(&line));
+        for line in torn_down(&done) {
+            tell(&line);
+        }
         return Ok(if code == 0 && !done.remains.is_empty() { 4 } else { code });
     }
     if code == 130 {
@@ -139,11 +140,16 @@ pub(super) async fn down(global: &Global) -> Result<u8, Failure> {
     if global.format == Format::Json {
         print_json(&serde_json::json!({"removed": done.removed, "remains": done.remains}))?;
     } else {
-        let lines = done.removed.iter().map(|r| texts.with("cli-removed", &[("what", r)]));
-        let lines = lines.chain(done.remains.iter().map(|r| texts.with("cli-remains", &[("what", r)])));
-        print(&lines.collect::<Vec<_>>().join("\n"))?;
+        print(&torn_down(&done).join("\n"))?;
     }
     Ok(if done.remains.is_empty() { 0 } else { 4 })
+}
+
+/// What was removed and what remains, a line each.
+pub(super) fn torn_down(done: &Teardown) -> Vec<String> {
+    let texts = text::current();
+    let removed = done.removed.iter().map(|what| texts.with("cli-removed", &[("what", what)]));
+    removed.chain(done.remains.iter().map(|what| texts.with("cli-remains", &[("what", what)]))).collect()
 }
 
 /// Whether the environment stays.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::environment::{phase, span};
-use super::run::tell;
+use super::run::{tell, torn_down};
 use super::{Failure, Format, Global, print, print_json, select};
 use crate::error::one_line;
 use crate::session::Standing;
@@ -79,9 +79,7 @@ pub(super) async fn reap_others(global: &Global) -> Result<(), Failure> {
         let args = [("dir", dir.as_str()), ("was", removal.was)];
         match &removal.done {
             Ok(Some(done)) => {
-                let removed = done.removed.iter().map(|what| texts.with("cli-removed", &[("what", what)]));
-                let what = removed.chain(done.remains.iter().map(|what| texts.with("cli-remains", &[("what", what)])));
-                let what = what.collect::<Vec<_>>().join("; ");
+                let what = torn_down(done).join("; ");
                 tell(&texts.with("cli-reaped", &[args.as_slice(), &[("what", &what)]].concat()));
             }
             // Somebody began to use it in this very moment.
@@ -109,9 +107,8 @@ fn lines(removal: &Removal) -> Vec<String> {
     let dir = removal.session.dir.display().to_string();
     match &removal.done {
         Ok(Some(done)) => {
-            let removed = done.removed.iter().map(|what| texts.with("cli-removed", &[("what", what)]));
-            let remains = done.remains.iter().map(|what| texts.with("cli-remains", &[("what", what)]));
-            std::iter::once(texts.with("cli-down-all", &[("dir", &dir)])).chain(removed.chain(remains).map(|l| format!("  {l}"))).collect()
+            let lines = torn_down(done).into_iter().map(|line| format!("  {line}"));
+            std::iter::once(texts.with("cli-down-all", &[("dir", &dir)])).chain(lines).collect()
         }
         Ok(None) => vec![texts.with("cli-down-all-in-use", &[("dir", &dir)])],
         Err(e) => vec![texts.with("cli-down-all-failed", &[("dir", &dir), ("error", &one_line(e))])],

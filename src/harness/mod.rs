@@ -86,9 +86,6 @@ pub(crate) fn same_cluster(session: &Session, spec: &Spec, provider: &dyn Provid
     Ok(())
 }
 
-/// Journals of runs that are kept, at least.
-const RUNS: usize = 200;
-
 /// A run that has begun: it holds the session's lock and a journal.
 #[derive(Debug)]
 pub struct Harness {
@@ -147,7 +144,7 @@ impl Harness {
         session.check_ours()?;
         same_cluster(&session, &spec, provider.as_ref())?;
         let run = run_id();
-        session.prune_runs(RUNS);
+        session.prune_runs();
         let (state, dead) = match session.load()? {
             None => (session.begin(provider.name(), to_document(&spec)), None),
             Some(mut state) => {
@@ -276,7 +273,7 @@ impl Harness {
     /// When there is no environment.
     pub async fn verify(&self) -> Result<u8, HarnessError> {
         self.announce(false, true);
-        self.context.share().await.map_err(HarnessError::from)?;
+        self.context.share().await?;
         match Environment::open(Arc::clone(&self.context)).await {
             Ok(environment) => {
                 self.judge(&environment, &BTreeMap::new()).await;

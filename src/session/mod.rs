@@ -78,6 +78,9 @@ pub enum SessionError {
 /// How the names of files begin that were not yet written to their end.
 const UNFINISHED: &str = ".unfinished-";
 
+/// Runs that are kept, at least.
+const RUNS: usize = 200;
+
 /// How long a kept environment lives without being used, unless somebody says otherwise.
 pub const DEFAULT_TTL: Duration = Duration::from_hours(7 * 24);
 
@@ -212,18 +215,18 @@ impl Session {
         entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
     }
 
-    /// Removes the oldest runs if there are more than `most`, but none of the last hour and not the last one that worked on the session.
+    /// Removes the oldest runs if there are more than two hundred, but none of the last hour and not the last one that worked on the session.
     /// What cannot be removed stays: it is only in the way.
-    pub fn prune_runs(&self, most: usize) {
+    pub fn prune_runs(&self) {
         let runs = self.runs();
-        if runs.len() <= most {
+        if runs.len() <= RUNS {
             return;
         }
         let last = self.load().ok().flatten().and_then(|s| s.last_run);
         let age = |run: &String| self.dir.join("runs").join(run).metadata().ok()?.modified().ok()?.elapsed().ok();
         let mut old: Vec<(Duration, String)> = runs.into_iter().filter_map(|run| Some((age(&run)?, run))).collect();
         old.sort();
-        for (_, run) in old.iter().skip(most).filter(|(age, run)| *age > Duration::from_hours(1) && last.as_ref() != Some(run)) {
+        for (_, run) in old.iter().skip(RUNS).filter(|(age, run)| *age > Duration::from_hours(1) && last.as_ref() != Some(run)) {
             let _ = std::fs::remove_dir_all(self.dir.join("runs").join(run));
         }
     }

@@ -156,10 +156,11 @@ async fn bring(stage: &Stage, context: &StageContext, manner: Manner) -> Result<
     // Whoever runs stages may say what they like: nothing is made in a cluster that is somebody else's.
     let theirs = context.provider.installs() == Installs::Nothing;
     let manner = if theirs && manner == Manner::Make { Manner::Look } else { manner };
-    let heeds = stage.action.heeds(&context.spec, context.provider.as_ref());
     if manner == Manner::Attach && stage.action.only_prepares() {
         return Ok(Done::NotNeeded);
     }
+    // Whoever attaches writes nothing down, and has compared it already: reading a manifest for it costs a test its time.
+    let heeds = (manner != Manner::Attach).then(|| stage.action.heeds(&context.spec, context.provider.as_ref()));
     let done = match stage.action.look(context).await? {
         Found::True => Done::Already,
         Found::NotNeeded => Done::NotNeeded,
@@ -171,7 +172,9 @@ async fn bring(stage: &Stage, context: &StageContext, manner: Manner) -> Result<
         }
     };
     // Only what is true is what the next `up` has to compare with.
-    context.record_heeded(stage.id, Some(heeds))?;
+    if heeds.is_some() {
+        context.record_heeded(stage.id, heeds)?;
+    }
     Ok(done)
 }
 
