@@ -63,10 +63,9 @@ fn port_free(port: u16) -> Result<(), StageError> {
     if port == 0 {
         return Ok(());
     }
-    // It is free again when the other environment has judged.
-    if PortTurn::is_taken(port) {
-        return Ok(());
-    }
+    // With the turn, since two who look at once would be in each other's way. Where another environment has it, the port is free again when
+    // that one has looked or judged.
+    let Some(_turn) = PortTurn::try_take(port) else { return Ok(()) };
     // Rust sets SO_REUSEADDR, so connections that are still winding down are no obstacle here, as they are none to kubectl.
     match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
         Ok(_) => Ok(()),
@@ -88,5 +87,12 @@ mod tests {
         drop(taken);
         port_free(port).unwrap();
         port_free(0).unwrap();
+    }
+
+    #[test]
+    fn many_who_look_at_once_are_not_in_each_others_way() {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let look = || (0..200).for_each(|_| port_free(port).unwrap());
+        std::thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(look))));
     }
 }

@@ -33,10 +33,12 @@ impl PortTurn {
         Ok(Self { _file: Some(file) })
     }
 
-    /// Whether another environment has its turn now, so that the port is in use but will be free.
+    /// A turn if nobody has one now, else nothing: then the port may be in use, but it will be free.
     #[must_use]
-    pub fn is_taken(port: u16) -> bool {
-        open(port).is_some_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    pub fn try_take(port: u16) -> Option<Self> {
+        let file = open(port);
+        let taken = file.as_ref().is_some_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)));
+        (!taken).then_some(Self { _file: file })
     }
 }
 
@@ -73,11 +75,13 @@ mod tests {
         let clock = ManualClock::default();
         let waiting = Waiting::new(Arc::new(clock.clone()), Limits::default());
         let first = PortTurn::take(port, &waiting).await.unwrap();
-        assert!(PortTurn::is_taken(port));
+        assert!(PortTurn::try_take(port).is_none());
         let error = clock.drive(PortTurn::take(port, &waiting)).await.unwrap_err();
         assert!(error.to_string().contains("another environment has it"), "{error}");
         drop(first);
-        assert!(!PortTurn::is_taken(port));
+        let second = PortTurn::try_take(port).unwrap();
+        assert!(PortTurn::try_take(port).is_none());
+        drop(second);
         PortTurn::take(port, &waiting).await.unwrap();
         let _any = (PortTurn::take(0, &waiting).await.unwrap(), PortTurn::take(0, &waiting).await.unwrap());
         std::fs::remove_file(directory().unwrap().join(format!("port-{port}.lock"))).unwrap();
