@@ -1,13 +1,14 @@
 //! Manifests: fetched once, kept as applied, read with the YAML reader that knows no surprises.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
-use kube::core::GroupVersionKind;
-use kube::discovery::{Scope, pinned_kind};
+use kube::core::GroupVersion;
+use kube::discovery::{Scope, pinned_group};
+use kube::error::DiscoveryError;
 use serde_json::Value;
 
 use super::{PlanStep, StageContext, StageError};
@@ -88,20 +89,38 @@ impl<'a> Named<'a> {
     }
 }
 
-/// The resources behind kinds, each looked up once.
+/// The resources behind kinds. Every version of a group is asked for once, and all that are needed at the same time.
 #[derive(Default)]
 struct Resources(BTreeMap<(String, String), (ApiResource, Scope)>);
 
 impl Resources {
-    async fn api(&mut self, client: &Client, thing: &Named<'_>) -> Result<Api<DynamicObject>, kube::Error> {
-        let key = (thing.api_version.to_owned(), thing.kind.to_owned());
-        if !self.0.contains_key(&key) {
-            let (group, version) = thing.api_version.split_once('/').unwrap_or(("", thing.api_version));
-            let (resource, capabilities) = pinned_kind(client, &GroupVersionKind::gvk(group, version, thing.kind)).await?;
-            self.0.insert(key.clone(), (resource, capabilities.scope));
+    /// Looks up the kinds of these things. One that the API server does not know is not among them afterwards.
+    async fn learn<'a>(&mut self, client: &Client, things: impl IntoIterator<Item = &'a Named<'a>>) -> Result<(), kube::Error> {
+        let versions: BTreeSet<&str> = things.into_iter().filter(|t| !self.knows(t)).map(|t| t.api_version).collect();
+        let groups = versions.into_iter().map(|version| async move {
+            let parsed: GroupVersion =
+                version.parse().map_err(|_| kube::Error::Discovery(DiscoveryError::InvalidGroupVersion(version.to_owned())))?;
+            match pinned_group(client, &parsed).await {
+                Ok(group) => Ok((version, group.versioned_resources(&parsed.version))),
+                Err(kube::Error::Discovery(_)) => Ok((version, Vec::new())),
+                Err(kube::Error::Api(status)) if status.code == 404 => Ok((version, Vec::new())),
+                Err(e) => Err(e),
+            }
+        });
+        for (version, resources) in try_join_all(groups).await? {
+            let known = resources.into_iter().map(|(resource, c)| ((version.to_owned(), resource.kind.clone()), (resource, c.scope)));
+            self.0.extend(known);
         }
-        let (resource, scope) = &self.0[&key];
-        Ok(match scope {
+        Ok(())
+    }
+
+    fn knows(&self, thing: &Named<'_>) -> bool {
+        self.0.contains_key(&(thing.api_version.to_owned(), thing.kind.to_owned()))
+    }
+
+    fn api(&self, client: &Client, thing: &Named<'_>) -> Option<Api<DynamicObject>> {
+        let (resource, scope) = self.0.get(&(thing.api_version.to_owned(), thing.kind.to_owned()))?;
+        Some(match scope {
             Scope::Cluster => Api::all_with(client.clone(), resource),
             Scope::Namespaced if thing.namespace.is_empty() => Api::namespaced_with(client.clone(), "default", resource),
             Scope::Namespaced => Api::namespaced_with(client.clone(), thing.namespace, resource),
@@ -110,22 +129,17 @@ impl Resources {
 }
 
 /// The first of the things that does not exist, in words. A kind that the API server does not know exists in no thing.
-pub(super) async fn lacking(context: &StageContext, things: &[Named<'_>]) -> Result<Option<String>, StageError> {
-    let client = context.client().await?;
+pub(super) async fn lacking(client: &Client, things: &[Named<'_>]) -> Result<Option<String>, StageError> {
     let mut resources = Resources::default();
-    let mut apis = Vec::new();
-    for thing in things {
-        match resources.api(&client, thing).await {
-            Ok(api) => apis.push((thing, api)),
-            Err(kube::Error::Discovery(_)) => return Ok(Some(thing.lacks())),
-            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Some(thing.lacks())),
-            Err(e) => return Err(StageError::kube(format!("look for {} {}", thing.kind, thing.name))(e)),
+    resources.learn(client, things).await.map_err(StageError::kube("ask which kinds there are"))?;
+    let found = things.iter().map(|thing| {
+        let api = resources.api(client, thing);
+        async move {
+            let Some(api) = api else { return Ok(Some(thing.lacks())) };
+            let found = api.get_metadata_opt(thing.name).await;
+            let found = found.map_err(StageError::kube(format!("look for {} {}", thing.kind, thing.name)))?;
+            Ok::<_, StageError>(found.is_none().then(|| thing.lacks()))
         }
-    }
-    let found = apis.iter().map(|(thing, api)| async move {
-        let found = api.get_metadata_opt(thing.name).await;
-        let found = found.map_err(StageError::kube(format!("look for {} {}", thing.kind, thing.name)))?;
-        Ok::<_, StageError>(found.is_none().then(|| thing.lacks()))
     });
     Ok(try_join_all(found).await?.into_iter().flatten().next())
 }
@@ -180,7 +194,13 @@ pub(crate) async fn apply_objects(client: &Client, objects: &[Value], namespace:
             thing.namespace = namespace;
         }
         let failed = || StageError::kube(format!("apply {} {}", thing.kind, thing.name));
-        let api = resources.api(client, &thing).await.map_err(failed())?;
+        // An object may be of a kind that one before it has brought.
+        if !resources.knows(&thing) {
+            resources.learn(client, [&thing]).await.map_err(failed())?;
+        }
+        let unknown =
+            || StageError::Manifest { manifest: thing.name.to_owned(), reason: format!("the API server knows no kind {}", thing.kind) };
+        let api = resources.api(client, &thing).ok_or_else(unknown)?;
         api.patch(thing.name, &params, &Patch::Apply(object)).await.map_err(failed())?;
     }
     Ok(())

@@ -5,6 +5,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::apply::{Named, apply, heeded_manifest, lacking, manifest, objects, plan, pods_ready, restart_stuck_pods};
@@ -23,20 +24,23 @@ impl Action for Dashboard {
         Box::pin(async move {
             let source = &context.spec.dashboard.manifest;
             let text = manifest(context, Part::Dashboard, MANIFEST, source).await?;
-            let wanted = deployments(source, &text)?;
+            let all = objects(source, &text)?;
+            let wanted = deployments(source, &all)?;
             let client = context.client().await?;
             let api: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
-            let present =
-                api.list(&ListParams::default()).await.map_err(StageError::kube(format!("list the Deployments of {NAMESPACE}")))?;
+            let things: Vec<Named<'_>> = all.iter().map(Named::of).collect();
+            // All at once: every test asks.
+            let present = async {
+                api.list(&ListParams::default()).await.map_err(StageError::kube(format!("list the Deployments of {NAMESPACE}")))
+            };
+            let (present, ready, lacking) = tokio::try_join!(present, pods_ready(&client, NAMESPACE), lacking(&client, &things))?;
             if let Some(wanted) = wanted.iter().find(|w| !present.iter().any(|p| is_true(w, p))) {
                 return Ok(Found::Missing(format!("Deployment {} is not there, not available, or of another version", wanted.name_any())));
             }
-            if !pods_ready(&client, NAMESPACE).await? {
+            if !ready {
                 return Ok(Found::Missing(format!("a pod of {NAMESPACE} is not Ready")));
             }
-            let all = objects(source, &text)?;
-            let things: Vec<Named<'_>> = all.iter().map(Named::of).collect();
-            Ok(lacking(context, &things).await?.map_or(Found::True, Found::Missing))
+            Ok(lacking.map_or(Found::True, Found::Missing))
         })
     }
 
@@ -44,7 +48,7 @@ impl Action for Dashboard {
         Box::pin(async move {
             let source = &context.spec.dashboard.manifest;
             let text = manifest(context, Part::Dashboard, MANIFEST, source).await?;
-            let wanted = deployments(source, &text)?;
+            let wanted = deployments(source, &objects(source, &text)?)?;
             let client = context.client().await?;
             let api: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
             apply(context, MANIFEST, &[], &text).await?;
@@ -72,12 +76,12 @@ impl Action for Dashboard {
 }
 
 /// The Deployments of the manifest.
-fn deployments(source: &str, text: &str) -> Result<Vec<Deployment>, StageError> {
+fn deployments(source: &str, objects: &[Value]) -> Result<Vec<Deployment>, StageError> {
     let unusable = |reason: String| StageError::Manifest { manifest: source.to_owned(), reason };
-    let found: Vec<Deployment> = objects(source, text)?
-        .into_iter()
+    let found: Vec<Deployment> = objects
+        .iter()
         .filter(|o| o["kind"] == "Deployment")
-        .map(serde_json::from_value)
+        .map(Deployment::deserialize)
         .collect::<Result<_, _>>()
         .map_err(|e| unusable(format!("a Deployment cannot be read: {e}")))?;
     if found.is_empty() { Err(unusable("it has no Deployment".to_owned())) } else { Ok(found) }

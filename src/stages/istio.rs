@@ -45,15 +45,17 @@ impl Action for Istio {
     fn look<'a>(&'a self, context: &'a StageContext) -> BoxFuture<'a, Result<Found, StageError>> {
         Box::pin(async move {
             let client = context.client().await?;
-            let (deployments, sets) = workloads(&client).await?;
+            let parts = PARTS.map(|(api_version, kind, namespace, name)| Named { api_version, kind, namespace, name });
+            // All at once: every test asks.
+            let asked = tokio::try_join!(workloads(&client), pods_ready(&client, NAMESPACE), lacking(&client, &parts))?;
+            let ((deployments, sets), ready, lacking) = asked;
             if let Some(lack) = lacks(&context.spec, &deployments, &sets) {
                 return Ok(Found::Missing(lack));
             }
-            if !pods_ready(&client, NAMESPACE).await? {
+            if !ready {
                 return Ok(Found::Missing(format!("a pod of {NAMESPACE} is not Ready")));
             }
-            let parts = PARTS.map(|(api_version, kind, namespace, name)| Named { api_version, kind, namespace, name });
-            Ok(lacking(context, &parts).await?.map_or(Found::True, Found::Missing))
+            Ok(lacking.map_or(Found::True, Found::Missing))
         })
     }
 
