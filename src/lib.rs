@@ -12,6 +12,8 @@
     )
 )]
 
+pub mod agent;
+pub mod bundle;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod cluster;
@@ -24,7 +26,9 @@ pub mod faults;
 pub mod fixture;
 pub mod harness;
 pub mod journal;
+pub mod mirror;
 pub mod outcomes;
+pub mod recording;
 pub mod registry;
 pub mod report;
 pub mod session;

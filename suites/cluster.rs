@@ -11,7 +11,10 @@ use rstest::rstest;
 #[case::system_healthy("cluster.system.healthy")]
 #[case::mirror_config_path("cluster.mirror.config-path")]
 #[case::mirror_hosts_read("cluster.mirror.hosts-read")]
+#[case::mirror_every_image("cluster.mirror.every-image")]
 #[case::proxy_every_node("cluster.proxy.every-node")]
+#[case::proxy_connects("cluster.proxy.connects")]
+#[case::proxy_hosts_toml_ignored("cluster.proxy.hosts-toml-ignored")]
 #[case::images_pulled("cluster.images.pulled")]
 fn outcome(#[case] id: &str) {
     common::prove(id);

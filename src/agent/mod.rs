@@ -1,7 +1,10 @@
-//! The session's agent: the detached process that hosts the simulated cluster between commands.
+//! The session's agent: the detached process that hosts what must outlive a command: the simulated cluster, the recorders of a real one.
 //!
-//! It is known by the file `agent.json` in the state directory, which it writes itself once the cluster answers. It ends when it is told
-//! to, when nobody has asked it anything for a while, and when its state directory is no longer a session.
+//! It is known by the file `agent.json` in the state directory, which it writes itself once what it hosts answers. It ends when it is told
+//! to and when its state directory is no longer a session. With a simulated cluster it also ends when nobody has asked it anything for a
+//! while; a real cluster may need its mirror at any time.
+
+mod start;
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -13,9 +16,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::host::{HostError, host};
-use super::provider::Embedded;
-use crate::session::{Owner, Session, SessionError};
+pub use start::{Launch, TMPDIR, end, idle, launch, start};
+
+use crate::cluster::embedded::{HostError, Hosted, host};
+use crate::cluster::kind_recorders;
+use crate::recording::{Recorders, RecordingError, Running};
+use crate::session::{Owner, Session, SessionError, State};
 use crate::spec::Spec;
 use crate::tools::is_alive;
 use crate::wait::{Clock, RealClock};
@@ -38,20 +44,25 @@ pub struct Agent {
     /// The process.
     #[serde(flatten)]
     pub process: Owner,
-    /// When its cluster was started.
+    /// When it was started.
     pub started: Timestamp,
-    /// Where its API server listens.
-    pub url: String,
-    /// Seconds without a request after which it ends.
-    pub idle_seconds: u64,
-    /// What its cluster was made from.
+    /// Where the API server of its cluster listens; absent where it hosts none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Seconds without a request after which it ends; absent where it stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_seconds: Option<u64>,
+    /// Where nodes find the recorders that it hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorders: Option<Recorders>,
+    /// What it was made from.
     pub config: serde_json::Value,
 }
 
 /// Errors of the agent itself.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
-    /// Another one hosts the cluster of this state directory.
+    /// Another one is at work for this state directory.
     #[error("another agent is at work in {dir}")]
     Another {
         /// The state directory.
@@ -60,6 +71,18 @@ pub enum AgentError {
     /// The cluster could not be started.
     #[error(transparent)]
     Host(#[from] HostError),
+    /// The recorders could not be started.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
+    /// The container engine, which knows what the nodes are called.
+    #[error(transparent)]
+    Engine(#[from] crate::engine::EngineError),
+    /// The session does not say where its recorders are to be.
+    #[error("the environment in {dir} asks for nothing that an agent hosts")]
+    NotAsked {
+        /// The state directory.
+        dir: PathBuf,
+    },
     /// The state directory.
     #[error(transparent)]
     Session(#[from] SessionError),
@@ -103,11 +126,32 @@ impl Agent {
     }
 }
 
-/// Hosts the cluster of a session until it is no longer needed. This is all that the process does.
+/// What an agent hosts.
+enum Hosting {
+    /// A simulated cluster, with its recorders.
+    Cluster(Box<Hosted>),
+    /// The recorders of a real one, which end with this.
+    Recorders { _running: Running },
+}
+
+impl Hosting {
+    /// By what it is told from idleness: requests so far, and connections now.
+    fn demand(&self) -> Option<(u64, bool)> {
+        match self {
+            Self::Cluster(hosted) => {
+                let server = hosted.cluster.server();
+                Some((server.requests(), server.connections() > 0))
+            }
+            Self::Recorders { .. } => None,
+        }
+    }
+}
+
+/// Hosts what a session needs until it is no longer needed. This is all that the process does.
 ///
 /// # Errors
-/// When another agent is at work there, or the cluster cannot be started.
-pub async fn serve(session: &Session, spec: &Spec, idle: Duration) -> Result<(), AgentError> {
+/// When another agent is at work there, or what it hosts cannot be started.
+pub async fn serve(session: &Session, state: &State, spec: &Spec, idle: Duration) -> Result<(), AgentError> {
     // It outlives the terminal that the command was typed in. Failing means that it was started by hand.
     let _ = rustix::process::setsid();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -119,28 +163,22 @@ pub async fn serve(session: &Session, spec: &Spec, idle: Duration) -> Result<(),
         }
     };
     tokio::pin!(told);
-    let certs = session.certs_dir();
-    let hosted = tokio::select! {
-        hosted = host(spec, &certs) => hosted?,
+    let (hosting, mut agent) = tokio::select! {
+        hosting = begin(session, state, spec, idle) => hosting?,
         () = &mut told => return Ok(()),
     };
-    let server = hosted.cluster.server();
     // A `down` may have come in between, and writing would make the directory anew.
     if !is_session(session) {
         return Err(AgentError::Removed { dir: session.dir().to_owned() });
     }
-    session.write("kubeconfig", &hosted.cluster.kubeconfig())?;
-    let agent = Agent {
-        process: Owner::me(),
-        started: Timestamp::now(),
-        url: hosted.cluster.listening().url(),
-        idle_seconds: idle.as_secs(),
-        config: Embedded::config(spec),
-    };
+    if let Hosting::Cluster(hosted) = &hosting {
+        session.write("kubeconfig", &hosted.cluster.kubeconfig())?;
+    }
+    agent.started = Timestamp::now();
     let text = serde_json::to_string_pretty(&agent).map_err(std::io::Error::from)?;
     session.write(FILE, &text)?;
     let clock = RealClock::default();
-    let (mut asked, mut since) = (server.requests(), clock.now());
+    let (mut asked, mut since) = (hosting.demand(), clock.now());
     loop {
         tokio::select! {
             () = &mut told => break,
@@ -150,8 +188,8 @@ pub async fn serve(session: &Session, spec: &Spec, idle: Duration) -> Result<(),
         if !is_session(session) || !is_own(session, &agent) {
             break;
         }
-        let now = server.requests();
-        if now != asked || server.connections() > 0 {
+        let now = hosting.demand();
+        if now.is_none_or(|(_, busy)| busy) || now != asked {
             (asked, since) = (now, clock.now());
         } else if clock.now().saturating_sub(since) >= idle {
             break;
@@ -163,6 +201,33 @@ pub async fn serve(session: &Session, spec: &Spec, idle: Duration) -> Result<(),
     }
     drop(lock);
     Ok(())
+}
+
+/// Starts what is to be hosted, and describes it.
+async fn begin(session: &Session, state: &State, spec: &Spec, idle: Duration) -> Result<(Hosting, Agent), AgentError> {
+    let mut agent = Agent {
+        process: Owner::me(),
+        started: Timestamp::now(),
+        url: None,
+        idle_seconds: None,
+        recorders: None,
+        config: config(spec, &state.backend),
+    };
+    if state.backend == "embedded" {
+        let hosted = host(spec, session).await?;
+        agent.url = Some(hosted.cluster.listening().url());
+        agent.idle_seconds = Some(idle.as_secs());
+        return Ok((Hosting::Cluster(Box::new(hosted)), agent));
+    }
+    let (running, recorders) = kind_recorders::host(session, state, spec).await?;
+    agent.recorders = Some(recorders);
+    Ok((Hosting::Recorders { _running: running }, agent))
+}
+
+/// What an agent of a session is made from: when it differs, another agent is needed.
+#[must_use]
+pub fn config(spec: &Spec, backend: &str) -> serde_json::Value {
+    if backend == "embedded" { crate::cluster::embedded::Embedded::config(spec) } else { kind_recorders::config(spec) }
 }
 
 /// The lock that is held for as long as the process lives, so that two commands can never start two. It names the process.

@@ -108,7 +108,7 @@ pub(super) fn explain(global: &Global, id: &str) -> Result<u8, Failure> {
 }
 
 /// Columns as wide as their widest cell; the last one is left as it is.
-fn rows<const N: usize>(rows: impl Iterator<Item = [String; N]>) -> String {
+pub(super) fn rows<const N: usize>(rows: impl Iterator<Item = [String; N]>) -> String {
     use unicode_width::UnicodeWidthStr;
     let rows: Vec<[String; N]> = rows.collect();
     let width = |column: usize| rows.iter().map(|r| r[column].width()).max().unwrap_or(0);

@@ -6,8 +6,8 @@ use jiff::{Timestamp, Unit};
 use serde_json::{Value, json};
 
 use super::{Failure, Format, Global, print, print_json, select};
+use crate::agent::Agent;
 use crate::cluster::Installs;
-use crate::cluster::embedded::agent::Agent;
 use crate::cluster::kind_config::expected_nodes;
 use crate::outcomes::{DASHBOARD_NAMESPACE, request_token};
 use crate::session::{ClusterPhase, Lease, Phase, Session, Standing, State};
@@ -108,7 +108,8 @@ pub(super) async fn status(global: &Global) -> Result<u8, Failure> {
     }
     if let Some(agent) = agent {
         let life = texts.get(if agent.alive() { "cli-agent-alive" } else { "cli-agent-dead" });
-        let idle = format!("{:#}", jiff::SignedDuration::from_secs(i64::try_from(agent.idle_seconds).unwrap_or(i64::MAX)));
+        let seconds = agent.idle_seconds.map(|s| jiff::SignedDuration::from_secs(i64::try_from(s).unwrap_or(i64::MAX)));
+        let idle = seconds.map_or_else(|| texts.get("cli-agent-stays"), |s| texts.with("cli-agent-idle", &[("idle", &format!("{s:#}"))]));
         let (pid, log) = (agent.process.pid.to_string(), Agent::log(&session).display().to_string());
         let args = [("pid", pid.as_str()), ("life", life.as_str()), ("idle", idle.as_str()), ("log", log.as_str())];
         lines.push(texts.with("cli-status-agent", &args));

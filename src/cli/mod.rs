@@ -1,6 +1,7 @@
 //! The command line. It parses, calls the library and prints; a library user misses nothing of it.
 
 mod agent;
+mod bundle;
 mod catalogue;
 mod choice;
 mod collect;
@@ -40,6 +41,10 @@ struct Global {
     /// A value over those of the spec files, for example cluster.workers=2.
     #[arg(long, global = true, value_name = "PATH=VALUE")]
     set: Vec<String>,
+    /// Take everything from this bundle, a directory or a packed file, and nothing from anywhere else; also `MESHPROOF_BUNDLE`. The spec that it
+    /// was made from is the ground under --spec and --set.
+    #[arg(long, global = true, value_name = "PATH")]
+    bundle: Option<PathBuf>,
     /// The profile to start from; `meshproof list profiles` shows them.
     #[arg(long, global = true, value_name = "NAME")]
     profile: Option<String>,
@@ -149,6 +154,12 @@ enum Command {
         /// Where to; it must be empty or not exist. Without it: the directory of this run in the state directory.
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
+    },
+    /// Make, check, show, serve, sign and pack bundles: everything that an environment needs, for machines without a network.
+    Bundle {
+        /// What to do.
+        #[command(subcommand)]
+        command: bundle::Command,
     },
     /// Show what up would do, with every file and command; changes nothing.
     Plan,
@@ -263,6 +274,7 @@ async fn dispatch(cli: &Cli) -> Result<u8, Failure> {
         Command::Status { all: true } => sessions::status_all(global),
         Command::Status { all: false } => environment::status(global).await,
         Command::Collect { out } => collect::collect(global, out.clone()).await,
+        Command::Bundle { command } => bundle::bundle(global, command).await,
         Command::Plan => plan::plan(global).await,
         Command::List { what } => catalogue::list(global, *what),
         Command::Explain { id } => catalogue::explain(global, id),

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use clap::ValueEnum;
 
 use super::{Backend, Failure, Format, Global};
+use crate::bundle::gather::{OpenError, load_bundled};
 use crate::cluster::Provider;
 use crate::cluster::choose::{self, ChooseError};
 use crate::harness::{
     Keep, OnDrift, Policy, PolicyError, Reuse, Settings, Word as _, named_specs, spec_files, time_scale, tool_cache, ttl,
 };
 use crate::session::{Session, State};
-use crate::spec::{Request, Spec, SpecError, from_document, load};
+use crate::spec::{Request, Spec, SpecError, from_document};
 use crate::stages::StageError;
 use crate::text;
 use crate::wait::{Limits, RealClock, Waiting};
@@ -26,6 +27,9 @@ pub(super) fn from_variables(global: &mut Global) -> Result<(), Failure> {
     let set = |name: &str| var(name).filter(|v| !v.is_empty());
     if global.spec.is_empty() {
         global.spec = named_specs(var);
+    }
+    if global.bundle.is_none() {
+        global.bundle = set("MESHPROOF_BUNDLE").map(PathBuf::from);
     }
     if let (None, Some(word)) = (global.backend, set("MESHPROOF_BACKEND")) {
         let unknown = || Failure::usage(text::current().with("cli-unknown-backend", &[("backend", &word)]), None);
@@ -53,7 +57,11 @@ fn spec_failure(e: &SpecError) -> Failure {
 /// The spec that the options ask for.
 pub(super) fn spec(global: &Global) -> Result<Spec, Failure> {
     let files = spec_files(global.spec.clone());
-    load(&Request { files, profile: global.profile.clone(), sets: global.set.clone() }).map_err(|e| spec_failure(&e))
+    let request = Request { files, profile: global.profile.clone(), sets: global.set.clone() };
+    load_bundled(request, global.bundle.as_deref(), &cache()).map_err(|e| match e {
+        OpenError::Spec(e) => spec_failure(&e),
+        other => Failure::new(2, &other, Some(text::current().get("cli-hint-bundle"))),
+    })
 }
 
 /// The session that the options mean.
@@ -71,7 +79,7 @@ pub(super) fn existing(global: &Global) -> Result<(Session, State), Failure> {
 
 /// The spec for a command on an environment that exists: what it was made from, unless the options say otherwise.
 pub(super) fn spec_of(global: &Global, state: &State) -> Result<Spec, Failure> {
-    let asked = !global.spec.is_empty() || !global.set.is_empty() || global.profile.is_some();
+    let asked = global.bundle.is_some() || !global.spec.is_empty() || !global.set.is_empty() || global.profile.is_some();
     if asked {
         return spec(global);
     }

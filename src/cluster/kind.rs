@@ -3,6 +3,7 @@
 //! A cluster counts as ours only when the session recorded its name before creation and every node container binds this session's own
 //! `certs.d`; kind cannot put labels of ours on its nodes.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -12,8 +13,15 @@ use tokio::sync::OnceCell;
 use super::kind_config::{expected_nodes, kind_config, kube_context};
 use super::kind_nodes::KindNodes;
 use super::{Capabilities, Capability, Cluster, Made, NodeAccess, NodeMachine, Provider, Teardown};
+use crate::agent::Launch;
+use crate::bundle::docker_export::{ExportError, export_docker_archive};
+use crate::bundle::environment::{node_image, node_platform};
+use crate::bundle::pipe;
 use crate::engine::{Endpoint, Engine, EngineError, NodeContainer};
 use crate::journal::{Event, Fidelity};
+use crate::mirror::layout::Layout;
+use crate::mirror::name::ImageName;
+use crate::recording::{Recorders, baked_images};
 use crate::session::{ClusterPhase, ClusterState, Session, SessionError, State};
 use crate::spec::{Spec, to_document};
 use crate::stages::{Context, Found as Looked, PlanStep, StageError};
@@ -25,6 +33,8 @@ use crate::wait::{Limit, Progress};
 pub struct Kind {
     endpoint: Endpoint,
     engine: OnceCell<Engine>,
+    /// How an agent is started, where not from the running program.
+    launch: Option<Launch>,
 }
 
 /// What the engine has under the cluster's name.
@@ -57,7 +67,14 @@ impl Kind {
     /// The backend on an engine that is connected to when it is first needed.
     #[must_use]
     pub fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, engine: OnceCell::new() }
+        Self { endpoint, engine: OnceCell::new(), launch: None }
+    }
+
+    /// The same for a process that is not `meshproof` itself: agents are started like this.
+    #[must_use]
+    pub fn with_agent_of(mut self, launch: Option<Launch>) -> Self {
+        self.launch = launch;
+        self
     }
 
     /// The engine.
@@ -208,22 +225,47 @@ impl Kind {
         Ok(())
     }
 
+    /// Puts the node image of a bundle into the engine, which could not pull it.
+    pub(super) async fn load_node_image(&self, context: &Context) -> Result<(), StageError> {
+        let (engine, image) = (self.engine().await?, &context.spec.cluster.node_image);
+        let Some(bundle) = context.spec.bundle.as_ref().map(PathBuf::from) else { return Ok(()) };
+        if engine.has_image(image).await? {
+            return Ok(());
+        }
+        let unusable = |e: &(dyn std::error::Error + 'static)| StageError::refused("bundle", [("why", crate::error::one_line(e))]);
+        let (name, loaded) = node_image(image, &bundle).map_err(|e| unusable(&e))?;
+        let (repository, tag) = loaded.rsplit_once(':').unwrap_or((&loaded, "latest"));
+        let layout = Layout::open(&bundle).map_err(|e| unusable(&e))?;
+        let (mut writer, archive) = pipe::writer();
+        // Without a tag it gets no name from the archive, which might be that of an image of the user's.
+        let unnamed = ImageName { tag: None, ..name };
+        let written = tokio::task::spawn_blocking(move || {
+            export_docker_archive(&layout, &unnamed, &node_platform(), &mut writer)?;
+            writer.finish().map_err(ExportError::Write)
+        });
+        let loaded = engine.load(archive, repository, tag).await;
+        match written.await {
+            Ok(Err(e)) if loaded.is_ok() => return Err(unusable(&e)),
+            Err(e) => return Err(unusable(&e)),
+            Ok(_) => {}
+        }
+        loaded?;
+        Ok(())
+    }
+
     async fn create(&self, context: &Context, config: String) -> Result<(), StageError> {
-        let engine = self.engine().await?;
+        self.load_node_image(context).await?;
         let name = context.spec.cluster.name.clone();
         context.session.write("kind-config.yaml", &config)?;
-        let network_missing = engine.kind_network().await?.is_none();
+        self.make_network(context).await?;
         context.record(|state| {
             // Whoever removes a cluster that is only half made goes by the spec that it has its name from.
             state.spec = to_document(&context.spec);
             state.cluster = Some(ClusterState { name: name.clone(), phase: ClusterPhase::Creating, config });
-            state.network |= network_missing;
             // What was installed in a cluster that is gone proves nothing about this one.
             state.transcripts.clear();
+            state.baked_images.clear();
         })?;
-        if network_missing {
-            engine.create_kind_network(&context.state().id).await?;
-        }
         let journal = context.journal.clone();
         let kubeconfig = context.session.kubeconfig();
         let created = self
@@ -252,11 +294,33 @@ impl Kind {
         }
         found?;
         self.wait_for_api(context).await?;
+        self.note_baked_images(context).await?;
         context.record(|state| {
             if let Some(cluster) = &mut state.cluster {
                 cluster.phase = ClusterPhase::Made;
             }
         })?;
+        Ok(())
+    }
+
+    /// Writes down what the new nodes came with, if it is to be told later from what they pulled.
+    async fn note_baked_images(&self, context: &Context) -> Result<(), StageError> {
+        if context.spec.recording.mirror {
+            let nodes = KindNodes { engine: self.engine().await?.clone(), cluster: context.spec.cluster.name.clone() };
+            let names: Vec<String> = expected_nodes(&context.spec).into_iter().map(|(name, _)| name).collect();
+            let baked = context.waiting.within("the nodes list their images", Limit::NodeCommand, baked_images(&nodes, &names)).await??;
+            context.record(|state| state.baked_images = baked)?;
+        }
+        Ok(())
+    }
+
+    /// The network of the nodes, made where it is missing and recorded before.
+    pub(super) async fn make_network(&self, context: &Context) -> Result<(), StageError> {
+        let engine = self.engine().await?;
+        if engine.kind_network().await?.is_none() {
+            context.record(|state| state.network = true)?;
+            engine.create_kind_network(&context.state().id).await?;
+        }
         Ok(())
     }
 
@@ -361,26 +425,13 @@ impl Kind {
 
     async fn teardown(&self, context: &Context) -> Result<Teardown, StageError> {
         let mut done = Teardown::default();
-        let Some(cluster) = context.state().cluster else { return Ok(done) };
-        let named = format!("kind cluster {}", cluster.name);
-        match self.find(context).await? {
-            // No node, or somebody removed ours and made their own of the same name: nothing of ours is left but perhaps volumes.
-            Found::Nothing | Found::Foreign { mixed: false, .. } => self.remove_volumes(context).await?,
-            Found::Foreign { container, .. } => {
-                let args = [("cluster", cluster.name.as_str()), ("container", container.as_str())];
-                done.remains.push(crate::text::current().with("remains-foreign", &args));
-                return Ok(done);
-            }
-            Found::Ours(nodes) => {
-                self.delete(context).await?;
-                let left = self.engine().await?.nodes(&cluster.name).await?;
-                if left.is_empty() {
-                    done.removed.push(format!("{named} ({} nodes)", nodes.len()));
-                } else {
-                    done.remains.push(named);
-                    return Ok(done);
-                }
-            }
+        if context.state().cluster.is_some() && !self.remove_cluster(context, &mut done).await? {
+            return Ok(done);
+        }
+        // They go after the nodes, which may still pull, and before the network that a container of theirs is on.
+        if context.state().recorders.is_some() {
+            done.removed.extend(self.end_recorders(context).await?);
+            context.record(|state| state.recorders = None)?;
         }
         let state = context.state();
         if state.network {
@@ -391,6 +442,30 @@ impl Kind {
             }
         }
         Ok(done)
+    }
+
+    /// Removes the nodes of the session's cluster. Says whether nothing of it remains.
+    async fn remove_cluster(&self, context: &Context, done: &mut Teardown) -> Result<bool, StageError> {
+        let Some(cluster) = context.state().cluster else { return Ok(true) };
+        let named = format!("kind cluster {}", cluster.name);
+        match self.find(context).await? {
+            // No node, or somebody removed ours and made their own of the same name: nothing of ours is left but perhaps volumes.
+            Found::Nothing | Found::Foreign { mixed: false, .. } => self.remove_volumes(context).await?,
+            Found::Foreign { container, .. } => {
+                let args = [("cluster", cluster.name.as_str()), ("container", container.as_str())];
+                done.remains.push(crate::text::current().with("remains-foreign", &args));
+                return Ok(false);
+            }
+            Found::Ours(nodes) => {
+                self.delete(context).await?;
+                if !self.engine().await?.nodes(&cluster.name).await?.is_empty() {
+                    done.remains.push(named);
+                    return Ok(false);
+                }
+                done.removed.push(format!("{named} ({} nodes)", nodes.len()));
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -455,6 +530,18 @@ impl Provider for Kind {
             }
             Ok(())
         })
+    }
+
+    fn recorders_at_work<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Option<Recorders>, StageError>> {
+        Box::pin(self.recorders_at_work(context))
+    }
+
+    fn start_recorders<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Recorders, StageError>> {
+        Box::pin(self.start_recorders(context, self.launch.clone()))
+    }
+
+    fn end_recorders<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<(), StageError>> {
+        Box::pin(async move { self.end_recorders(context).await.map(drop) })
     }
 
     fn look<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Looked, StageError>> {

@@ -7,6 +7,7 @@ pub mod kind;
 pub mod kind_config;
 mod kind_host;
 mod kind_nodes;
+pub(crate) mod kind_recorders;
 mod provider;
 pub mod user_config;
 
@@ -48,6 +49,10 @@ impl Capability {
     pub const OWN_CLUSTER: Self = Self(std::borrow::Cow::Borrowed("own-cluster"));
     /// The stages recorded how they installed things.
     pub const TRANSCRIPT: Self = Self(std::borrow::Cow::Borrowed("transcript"));
+    /// A mirror of ours stands between the nodes and every registry, and writes down what they ask for.
+    pub const RECORDING_MIRROR: Self = Self(std::borrow::Cow::Borrowed("recording-mirror"));
+    /// A proxy of ours is there for the nodes, and writes down what they ask for.
+    pub const RECORDING_PROXY: Self = Self(std::borrow::Cow::Borrowed("recording-proxy"));
     /// The spec asks for a proxy on the nodes.
     pub const NODE_PROXY: Self = Self(std::borrow::Cow::Borrowed("node-proxy"));
 }

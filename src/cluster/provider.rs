@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{Cluster, NodeAccess, NodeMachine};
 use crate::journal::Fidelity;
+use crate::recording::Recorders;
 use crate::session::{Session, State};
 use crate::spec::Spec;
 use crate::stages::{Context, Found, PlanStep, StageError};
@@ -81,6 +82,21 @@ pub trait Provider: Send + Sync {
     fn machines<'a>(&'a self, session: &'a Session, state: &'a State) -> BoxFuture<'a, Result<Vec<NodeMachine>, StageError>>;
     /// Refuses what cannot work before anything is changed.
     fn preflight<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<(), StageError>>;
+    /// Where the [recorders](crate::recording) of the spec are at work, so that nodes find them; `None` where they are not. Changes nothing.
+    fn recorders_at_work<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Option<Recorders>, StageError>> {
+        let _ = context;
+        Box::pin(std::future::ready(Ok(None)))
+    }
+    /// Lets the recorders of the spec work, and says where nodes find them. It comes before the cluster is made.
+    fn start_recorders<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Recorders, StageError>> {
+        let _ = context;
+        Box::pin(std::future::ready(Err(StageError::refused("no-recorders", []))))
+    }
+    /// Ends the recorders, which the spec does not ask for any more.
+    fn end_recorders<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<(), StageError>> {
+        let _ = context;
+        Box::pin(std::future::ready(Ok(())))
+    }
     /// Looks whether the cluster of the spec is there and whole. Changes nothing and waits for nothing.
     fn look<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Found, StageError>>;
     /// The part of the spec that the cluster is made from and that cannot be changed in one that stands.

@@ -319,6 +319,7 @@ async fn names_that_want_out_stay_in() {
     world.nodes.answer(WORKER, "ls -1 /etc/containerd/certs.d/..", 0, "../../../../z\n", "");
     world.nodes.file(WORKER, "/etc/containerd/certs.d/../../../../../z", "zzz");
     world.nodes.machines_mut(|m| m[0].name = "../../n".into());
+    drop(world.open().await);
     let before: Vec<_> = std::fs::read_dir(world.dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     let (bundle, files) = collected(&world, Bounds::USUAL).await;
     let after: Vec<_> = std::fs::read_dir(world.dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();

@@ -19,6 +19,7 @@ static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
     [
         ("P1", r"proxyconnect tcp: dial tcp (?P<address>(127\.0\.0\.1|\[::1\]):\d+): connect: connection refused"),
         ("P3", r"(407 Proxy Authentication Required|Proxy Authentication Required|proxy.* 407\b)"),
+        ("P7", r"image (?P<image>\S+) on (?P<node>\S+) \(registry (?P<registry>\S+)\) did not come through the mirror"),
         ("P8", r"`?mirrors`? cannot be set when `?config_path`? is provided"),
         ("P9", r"(?i)(toomanyrequests|429 too many requests|unexpected status.*: 429)"),
         ("P10", r"(failed to detect containerd snapshotter|unknown containerd config version: \d+)"),
@@ -91,6 +92,10 @@ mod tests {
     const SAMPLES: &[(&str, &str)] = &[
         ("P1", "proxyconnect tcp: dial tcp 127.0.0.1:7890: connect: connection refused"),
         ("P3", "failed to do request: Head \"https://registry-1.docker.io/v2/\": 407 Proxy Authentication Required"),
+        (
+            "P7",
+            "image docker.io/library/busybox:latest on istio-cluster-worker (registry docker.io) did not come through the mirror: dial tcp: lookup registry-1.docker.io: no such host",
+        ),
         ("P8", "invalid cri image config: `mirrors` cannot be set when `config_path` is provided"),
         ("P9", "unexpected status from HEAD request to https://registry-1.docker.io/v2/a/manifests/1: 429 Too Many Requests"),
         ("P10", "unknown containerd config version: 4 (supported versions: 2 and 3)"),

@@ -1,6 +1,8 @@
 //! The container engine through bollard: node containers, commands in them, the network of kind. Nothing else speaks to the engine.
 
+mod containers;
 pub mod endpoint;
+mod images;
 mod network;
 
 use std::collections::HashMap;
@@ -13,6 +15,7 @@ use bollard::query_parameters::{ListContainersOptionsBuilder, LogsOptionsBuilder
 use futures::StreamExt;
 use jiff::Timestamp;
 
+pub use containers::HostContainer;
 pub use endpoint::Endpoint;
 pub use network::{NETWORK_LABEL, NetworkState};
 
@@ -42,6 +45,12 @@ pub enum EngineError {
         operation: String,
         /// Why.
         source: bollard::errors::Error,
+    },
+    /// The engine took an archive and named no image.
+    #[error("the container engine did not say what it loaded for {image}")]
+    NoImage {
+        /// The name that was meant.
+        image: String,
     },
     /// A file for a container could not be packed.
     #[error("cannot pack {path} for a container")]

@@ -316,6 +316,7 @@ impl Harness {
             }
         };
         tokio::join!(describe, judge_all(&self.outcomes, environment, ended, &context.journal));
+        context.journal_recordings();
     }
 
     /// Collects what may tell what went wrong. What cannot be opened is collected from all the same.

@@ -20,7 +20,9 @@ impl Harness {
         if let Err(error) = self.clear().await {
             return stages::refuse(&self.plan, &self.context, &error);
         }
-        stages::run(&self.plan, &self.context, self.manner()).await
+        let ended = stages::run(&self.plan, &self.context, self.manner()).await;
+        self.context.journal_recordings();
+        ended
     }
 
     /// Removes an environment that is not to be used, and refuses one that was made from another spec. Changes nothing else.

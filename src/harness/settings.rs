@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Policy, PolicyError};
+use crate::bundle::gather::{OpenError, load_bundled};
 use crate::cluster::Provider;
 use crate::registry::Registry;
 use crate::session::{Session, SessionError};
-use crate::spec::{Request, Spec, SpecError, load};
+use crate::spec::{Request, Spec};
 use crate::wait::{Limits, RealClock, Waiting};
 
 /// What a run works with.
@@ -38,9 +39,9 @@ impl std::fmt::Debug for Settings {
 /// Errors of [`Settings::from_environment`].
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// The spec.
+    /// The spec, or the bundle of `MESHPROOF_BUNDLE`.
     #[error(transparent)]
-    Spec(#[from] SpecError),
+    Spec(#[from] OpenError),
     /// The state directory.
     #[error(transparent)]
     Session(#[from] SessionError),
@@ -60,7 +61,9 @@ impl Settings {
     /// When the spec is wrong or the state directory is not known.
     pub fn from_environment(provider: Arc<dyn Provider>) -> Result<Self, SettingsError> {
         let scale = time_scale(var)?;
-        let spec = load(&Request { files: spec_files(named_specs(var)), ..Request::default() })?;
+        let request = Request { files: spec_files(named_specs(var)), ..Request::default() };
+        let bundle = var("MESHPROOF_BUNDLE").filter(|v| !v.is_empty()).map(PathBuf::from);
+        let spec = load_bundled(request, bundle.as_deref(), &tool_cache(var))?;
         let session = session_from_environment()?;
         let waiting = Waiting::new(Arc::new(RealClock::default()), Limits::scaled(scale));
         Ok(Self {

@@ -296,6 +296,11 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         diagnoses: Vec<Diagnosis>,
     },
+    /// A recorder was asked for something, by a node or by anybody else who found it.
+    Recorded {
+        /// Who asked for what, and what came of it.
+        access: crate::mirror::record::Access,
+    },
     /// A bundle of everything that may tell what went wrong was collected.
     Collected {
         /// Its directory.

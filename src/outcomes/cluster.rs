@@ -10,8 +10,9 @@ use kube::api::{Api, ListParams};
 use kube::config::Kubeconfig;
 
 use super::{Checked, Environment, Look, Outcome, Stop, runtime_environment};
-use crate::cluster::kind_config::{CANARY_REGISTRY, CANARY_SERVER, certs_files, expected_nodes, proxy_environment};
+use crate::cluster::kind_config::{CANARY_REGISTRY, CANARY_SERVER, expected_nodes, proxy_environment};
 use crate::cluster::{Capability, NodeError};
+use crate::recording::certs_files;
 use crate::wait::{Limit, conditions};
 
 /// What the spec says beforehand of the cluster itself is true of one that was made from it.
@@ -223,7 +224,7 @@ fn hosts_read<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
     Box::pin(async move {
         let access = env.cluster.nodes.as_ref();
         let root = &env.spec.cluster.config_path;
-        for (path, wanted) in certs_files(&env.spec) {
+        for (path, wanted) in certs_files(&env.spec, env.context.state().recorders.as_ref()) {
             let file = format!("{root}/{path}");
             let file = file.as_str();
             let found = each_node(env, look, |node| async move { access.read_file(&node, file).await }).await;
@@ -250,7 +251,7 @@ fn proxy_every_node<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a>
         let access = env.cluster.nodes.as_ref();
         let found = each_node(env, look, |node| async move { runtime_environment(access, &node).await }).await;
         for (node, environment) in found {
-            for (name, wanted) in proxy_environment(&env.spec) {
+            for (name, wanted) in proxy_environment(&env.node_spec()) {
                 let is = environment.get(name);
                 look.require(is == Some(&wanted), || format!("containerd on {node} has {name}={is:?}, not {wanted}"));
             }

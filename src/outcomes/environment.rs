@@ -17,7 +17,8 @@ use super::token::AdminToken;
 use crate::cluster::kind_config::expected_nodes;
 use crate::cluster::{Capability, Cluster, NodeAccess, NodeError};
 use crate::journal::Transcript;
-use crate::spec::Spec;
+use crate::recording::{Recorders, Seen};
+use crate::spec::{ProxyRecording, Spec};
 use crate::stages::Context;
 use crate::wait::{Limit, Waiting};
 
@@ -87,6 +88,24 @@ impl Environment {
         })
     }
 
+    /// The spec as the nodes have it: what is recorded goes through the recorders.
+    #[must_use]
+    pub fn node_spec(&self) -> Arc<Spec> {
+        self.context.node_spec()
+    }
+
+    /// Where the nodes find the recorders, and what these saw from now on.
+    ///
+    /// # Errors
+    /// [`Stop::Unsupported`] where there are none.
+    pub fn recorders(&self) -> Result<(Recorders, Seen), Stop> {
+        let recorders = self.context.state().recorders.ok_or_else(|| Stop::Unsupported {
+            capability: Capability::RECORDING_MIRROR,
+            reason: crate::text::current().get("unsupported-recording-mirror"),
+        })?;
+        Ok((recorders, Seen::from_now(&self.context.session)))
+    }
+
     /// Why a capability is absent, or `None`. A tool is looked for when it is first asked for.
     pub async fn missing(&self, capability: &Capability) -> Option<String> {
         let tools = &self.context.tools;
@@ -99,6 +118,14 @@ impl Environment {
         let texts = crate::text::current();
         if *capability == Capability::NODE_PROXY {
             return (!self.spec.proxy.enabled).then(|| texts.get("unsupported-node-proxy"));
+        }
+        if *capability == Capability::RECORDING_MIRROR {
+            let there = self.spec.recording.mirror && self.context.state().recorders.is_some();
+            return (!there).then(|| texts.get("unsupported-recording-mirror"));
+        }
+        if *capability == Capability::RECORDING_PROXY {
+            let there = self.spec.recording.proxy != ProxyRecording::None && self.context.state().recorders.is_some();
+            return (!there).then(|| texts.get("unsupported-recording-proxy"));
         }
         if *capability == Capability::TRANSCRIPT {
             return self.transcripts.is_empty().then(|| texts.get("unsupported-transcript"));

@@ -10,6 +10,7 @@ mod istioctl;
 mod judge;
 mod login;
 mod look;
+mod recordings;
 mod rerun;
 mod selection;
 mod standin;
@@ -109,6 +110,12 @@ impl Outcome {
         }
     }
 
+    /// An outcome that shows what the guide's own text does. It never gates.
+    #[must_use]
+    pub fn defect(id: &'static str, section: &'static str, sentence: &'static str, check: impl Check + 'static) -> Self {
+        Self { kind: OutcomeKind::Defect, ..Self::documented(id, section, sentence, check) }
+    }
+
     /// Names the stages that it needs.
     #[must_use]
     pub fn needs(mut self, stages: &'static [&'static str]) -> Self {
@@ -176,7 +183,8 @@ impl Outcome {
 /// Every outcome of the guide, in its order.
 #[must_use]
 pub fn builtin() -> Vec<Outcome> {
-    [cluster::outcomes(), dashboard::outcomes(), istioctl::outcomes(), istio::outcomes(), gateway_api::outcomes()].concat()
+    [cluster::outcomes(), recordings::outcomes(), dashboard::outcomes(), istioctl::outcomes(), istio::outcomes(), gateway_api::outcomes()]
+        .concat()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::journal::{Diagnosis, Event, Fidelity, OutcomeInfo, OutcomeKind, Record, StageInfo, StageResult, Transcript, Verdict};
+use crate::mirror::record::{Access, Asked};
 
 /// What [`Event::RunStarted`] says about the run, without its plan.
 #[derive(Debug, Clone, PartialEq)]
@@ -166,6 +167,32 @@ pub struct Collected {
     pub left_out: usize,
 }
 
+/// What the recorders of a run were asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// Requests to the mirror.
+    pub mirror: usize,
+    /// Those of `mirror` that were answered with an error.
+    pub mirror_errors: usize,
+    /// Bytes that the mirror sent.
+    pub bytes: u64,
+    /// Requests to the proxy.
+    pub proxy: usize,
+}
+
+impl Recorded {
+    fn add(&mut self, access: &Access) {
+        match &access.asked {
+            Asked::Mirror { status, bytes, .. } => {
+                self.mirror += 1;
+                self.mirror_errors += usize::from(*status >= 400);
+                self.bytes += bytes;
+            }
+            Asked::Proxy { .. } => self.proxy += 1,
+        }
+    }
+}
+
 /// Outcomes by verdict. They always add up to the number of outcomes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -219,6 +246,8 @@ pub struct Summary {
     pub commands: usize,
     /// Transcripts in the order of recording.
     pub transcripts: Vec<Transcript>,
+    /// What the recorders were asked for.
+    pub recorded: Recorded,
     /// The last bundle that was collected.
     pub collected: Option<Collected>,
     /// How the command ended; `None` when the journal was cut.
@@ -299,6 +328,7 @@ impl Summary {
                 stage.state = StageState::Finished { result: result.clone(), duration_ms: *duration_ms };
             }
             Event::CommandStarted { .. } | Event::FaultInjected { .. } | Event::FaultReverted { .. } | Event::Unknown => {}
+            Event::Recorded { access } => self.recorded.add(access),
             Event::CommandFinished(_) => self.commands += 1,
             Event::Transcript(transcript) => self.transcripts.push(transcript.clone()),
             Event::OutcomeStarted { outcome, info } => {

@@ -52,6 +52,12 @@ pub fn render(summary: &Summary) -> Value {
         }),
         "commands": summary.commands,
         "transcripts": summary.transcripts.iter().map(|t| json!({"name": t.name, "run": t.run, "at": t.recorded_at})).collect::<Vec<_>>(),
+        "recorded": {
+            "mirror": summary.recorded.mirror,
+            "mirrorErrors": summary.recorded.mirror_errors,
+            "mirrorBytes": summary.recorded.bytes,
+            "proxy": summary.recorded.proxy,
+        },
         "bundle": summary.collected.as_ref().map(|c| json!({"dir": c.dir, "files": c.files, "bytes": c.bytes, "leftOut": c.left_out})),
         "exitCode": summary.finished.map(|f| f.exit_code),
         "interrupted": summary.interrupted(),

@@ -82,6 +82,7 @@ pub fn line(record: &Record, texts: &Texts, verbose: bool) -> Option<String> {
             texts.with("report-progress-fault-stays", &[("fault", fault.as_str()), ("error", error)])
         }
         Event::Unknown
+        | Event::Recorded { .. }
         | Event::Fact { .. }
         | Event::Transcript(_)
         | Event::OutcomeStarted { .. }

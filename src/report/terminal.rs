@@ -102,6 +102,19 @@ impl Page<'_> {
     }
 
     fn notes(&mut self) {
+        let recorded = self.summary.recorded;
+        if recorded.mirror + recorded.proxy > 0 {
+            let (mirror, errors, mib, proxy) = (
+                recorded.mirror.to_string(),
+                recorded.mirror_errors.to_string(),
+                recorded.bytes.div_ceil(1 << 20).to_string(),
+                recorded.proxy.to_string(),
+            );
+            let args = [("mirror", mirror.as_str()), ("errors", &errors), ("mib", &mib), ("proxy", &proxy)];
+            self.heading("report-recorded");
+            let text = self.text("report-recorded-requests", &args);
+            self.labelled(2, "", None, &text);
+        }
         if !self.summary.stand_ins.is_empty() {
             self.heading("report-stand-ins");
             for (component, image) in &self.summary.stand_ins {

@@ -85,7 +85,7 @@ const RUNS: usize = 200;
 pub const DEFAULT_TTL: Duration = Duration::from_hours(7 * 24);
 
 /// Everything that meshproof keeps in a state directory, in the order in which it is removed.
-const ENTRIES: [&str; 13] = [
+const ENTRIES: [&str; 14] = [
     "agent.json",
     "agent.lock",
     "agent.log",
@@ -95,6 +95,7 @@ const ENTRIES: [&str; 13] = [
     "kind-config.yaml",
     "kubeconfig",
     "manifests",
+    "recording",
     "runs",
     "state.json",
     "lease",
@@ -272,6 +273,8 @@ impl Session {
             cluster: None,
             volumes: Vec::new(),
             network: false,
+            recorders: None,
+            baked_images: BTreeMap::new(),
             last_run: None,
             manifests: BTreeMap::new(),
             crds: None,

@@ -73,6 +73,12 @@ pub struct State {
     /// Whether this session made the network of kind.
     #[serde(default)]
     pub network: bool,
+    /// Where the nodes find the recorders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorders: Option<crate::recording::Recorders>,
+    /// The images that the nodes came with, by node: digests of their configurations, as the runtime names images.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub baked_images: BTreeMap<String, Vec<String>>,
     /// The last run.
     #[serde(default)]
     pub last_run: Option<String>,
@@ -106,6 +112,7 @@ impl State {
         self.volumes.clear();
         self.stages.clear();
         self.transcripts.clear();
+        self.baked_images.clear();
     }
 }
 

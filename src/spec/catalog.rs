@@ -195,6 +195,13 @@ pub fn istio_hub(istio: &Version) -> &'static str {
     }
 }
 
+/// The images of the ambient profile: control plane, node agents, and the proxy of gateways and waypoints. Source: Istio
+/// `manifests/profiles/ambient.yaml`, whose variant is distroless from 1.24 to 1.31.
+#[must_use]
+pub fn istio_images(hub: &str, version: &str) -> [String; 4] {
+    ["pilot", "install-cni", "ztunnel", "proxyv2"].map(|name| format!("{hub}/{name}:{version}-distroless"))
+}
+
 /// A `GatewayClass` that istiod creates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct GatewayClass {

@@ -27,6 +27,9 @@ pub struct Spec {
     pub mirrors: BTreeMap<String, MirrorSpec>,
     /// The proxy of containerd on every node (guide 2.1.2, the systemd drop-in).
     pub proxy: ProxySpec,
+    /// What stands between the nodes and their mirrors and proxy, and writes down what they ask for.
+    #[serde(default)]
+    pub recording: RecordingSpec,
     /// What `crictl pull` is tried with.
     pub probe: ProbeSpec,
     /// Kubernetes Dashboard (guide 2.1.2).
@@ -41,6 +44,9 @@ pub struct Spec {
     pub tools: ToolsSpec,
     /// How this machine reaches documented URLs.
     pub downloads: DownloadsSpec,
+    /// A bundle: everything is taken from it, and nothing from anywhere else. A directory or a packed file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<String>,
 }
 
 /// The Kind cluster.
@@ -118,6 +124,59 @@ pub struct ProxySpec {
     pub https: String,
     /// `NO_PROXY` entries. The hosts of mirrors are added when the drop-in is made.
     pub no_proxy: Vec<String>,
+}
+
+/// The recorders: a mirror and a proxy of meshproof's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RecordingSpec {
+    /// Whether every image comes through a mirror of ours, which fetches it from where `mirrors` says and writes down who asked.
+    pub mirror: bool,
+    /// Whether a proxy of ours is there, which writes down who asked. With `proxy.enabled` the drop-in names it.
+    pub proxy: ProxyRecording,
+    /// Where they run.
+    pub host: RecorderHost,
+    /// The most that the mirror keeps on this machine, in GiB (2^30 bytes); what was not asked for longest goes first. 0: no limit.
+    pub cache_gib: u32,
+}
+
+impl Default for RecordingSpec {
+    /// Nothing is recorded: what a spec asked for that knows nothing of it.
+    fn default() -> Self {
+        Self { mirror: false, proxy: ProxyRecording::None, host: RecorderHost::Auto, cache_gib: 20 }
+    }
+}
+
+impl RecordingSpec {
+    /// Whether there is any recorder.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.mirror || self.proxy != ProxyRecording::None
+    }
+}
+
+/// What the recording proxy does with what it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProxyRecording {
+    /// There is none.
+    None,
+    /// It connects by itself, or through `downloads.proxy`.
+    Direct,
+    /// It asks the proxy of `proxy.http` and `proxy.https`.
+    Chained,
+}
+
+/// Where the recorders run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecorderHost {
+    /// In the session's agent where this machine has the address of the nodes' bridge, else in a container.
+    Auto,
+    /// In the session's agent.
+    Agent,
+    /// In a container on the nodes' network.
+    Container,
 }
 
 /// What image pulls are probed with.

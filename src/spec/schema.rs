@@ -87,6 +87,15 @@ pub(super) const SPEC: Shape = Shape::Section(&[
             required("noProxy", Shape::List(&Shape::Text)),
         ]),
     ),
+    required(
+        "recording",
+        Shape::Section(&[
+            required("mirror", Shape::Bool),
+            required("proxy", Shape::Word(&["none", "direct", "chained"])),
+            required("host", Shape::Word(&["auto", "agent", "container"])),
+            required("cacheGib", Shape::Integer { min: 0, max: u32::MAX as i128 }),
+        ]),
+    ),
     required("probe", Shape::Section(&[required("image", Shape::Text)])),
     required(
         "dashboard",
@@ -111,6 +120,7 @@ pub(super) const SPEC: Shape = Shape::Section(&[
         ]),
     ),
     required("downloads", Shape::Section(&[optional("proxy", Shape::Text)])),
+    optional("bundle", Shape::File),
 ]);
 
 impl Shape {

@@ -98,6 +98,7 @@ fn the_guide_is_what_the_guide_pins() {
                 "https": "http://172.17.0.1:7890",
                 "noProxy": ["localhost", "127.0.0.1", "10.96.0.0/12", "10.244.0.0/16", "172.17.0.0/16", "*.svc"],
             },
+            "recording": { "mirror": false, "proxy": "none", "host": "auto", "cacheGib": 20 },
             "probe": { "image": "docker.io/library/busybox:latest" },
             "dashboard": {
                 "version": "v2.7.0",
@@ -295,7 +296,7 @@ fn sets_build_on_each_other() {
 
 #[test]
 fn sets_that_cannot_be() {
-    let keys = "apiVersion, kind, profile, cluster, mirrors, proxy, probe, dashboard, kubectlProxy, istio, gatewayApi, tools, downloads";
+    let keys = "apiVersion, kind, profile, cluster, mirrors, proxy, recording, probe, dashboard, kubectlProxy, istio, gatewayApi, tools, downloads, bundle";
     for (argument, message) in [
         ("cluster.workers", "expected path=value, for example cluster.workers=2".to_owned()),
         ("=1", "a part of the path is empty".to_owned()),
@@ -333,7 +334,7 @@ fn sets_that_cannot_be() {
 
 #[test]
 fn errors_name_file_line_column_and_remedy() {
-    let keys = "apiVersion, kind, profile, cluster, mirrors, proxy, probe, dashboard, kubectlProxy, istio, gatewayApi, tools, downloads";
+    let keys = "apiVersion, kind, profile, cluster, mirrors, proxy, recording, probe, dashboard, kubectlProxy, istio, gatewayApi, tools, downloads, bundle";
     for (content, message) in [
         ("kind: Environment\nclutser:\n  name: x\n", format!("2:1: unknown key `clutser`; did you mean `cluster`? Valid keys here: {keys}")),
         ("xyzzy: 1\n", format!("1:1: unknown key `xyzzy`; valid keys here: {keys}")),
@@ -430,6 +431,7 @@ fn the_profile_option_wins() {
 fn full() -> serde_json::Value {
     let mut spec = guide();
     spec.downloads.proxy = Some("http://p".to_owned());
+    spec.bundle = Some("/b".to_owned());
     for tool in [&mut spec.tools.kind, &mut spec.tools.kubectl, &mut spec.tools.istioctl] {
         tool.path = Some("/bin/tool".to_owned());
     }

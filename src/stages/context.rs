@@ -11,6 +11,7 @@ use tokio::sync::OnceCell;
 use super::StageError;
 use crate::cluster::{Cluster, Provider};
 use crate::journal::{CommandRecord, Event, Journal, Transcript};
+use crate::recording::{Seen, through};
 use crate::session::{Lease, Session, SessionError, State};
 use crate::spec::{Spec, to_document};
 use crate::tools::{Command, Tool, Tools};
@@ -38,6 +39,7 @@ pub struct Context {
     /// Held while the run looks at the environment, so that nobody removes it meanwhile.
     lease: tokio::sync::Mutex<Option<Lease>>,
     cluster: OnceCell<Cluster>,
+    seen: Mutex<Seen>,
 }
 
 impl std::fmt::Debug for Context {
@@ -61,7 +63,9 @@ impl Context {
         run: String,
     ) -> Self {
         learn_credentials(&journal, &to_document(&spec));
+        let seen = Mutex::new(Seen::from_now(&session));
         Self {
+            seen,
             spec,
             session,
             journal,
@@ -109,6 +113,25 @@ impl Context {
         }
         *state = changed;
         Ok(())
+    }
+
+    /// The spec as the nodes get it: what is recorded goes through the recorders.
+    #[must_use]
+    pub fn node_spec(&self) -> Arc<Spec> {
+        let recorders = self.state.lock().unwrap_or_else(PoisonError::into_inner).recorders.clone();
+        match recorders {
+            Some(_) if self.spec.recording.is_on() => Arc::new(through(&self.spec, recorders.as_ref())),
+            _ => Arc::clone(&self.spec),
+        }
+    }
+
+    /// Copies into the journal what the recorders saw since the last copy, or since the run began.
+    pub fn journal_recordings(&self) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match seen.take() {
+            Ok(accesses) => accesses.into_iter().for_each(|access| self.journal.write(Event::Recorded { access })),
+            Err(e) => self.journal.write(Event::Warning { message: format!("what the recorders saw cannot be read: {e}") }),
+        }
     }
 
     /// Uses the environment from here on, together with others.

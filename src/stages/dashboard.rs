@@ -30,9 +30,8 @@ impl Action for Dashboard {
             let api: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
             let things: Vec<Named<'_>> = all.iter().map(Named::of).collect();
             // All at once: every test asks.
-            let present = async {
-                api.list(&ListParams::default()).await.map_err(StageError::kube(format!("list the Deployments of {NAMESPACE}")))
-            };
+            let present =
+                async { api.list(&ListParams::default()).await.map_err(StageError::kube(format!("list the Deployments of {NAMESPACE}"))) };
             let (present, ready, lacking) = tokio::try_join!(present, pods_ready(&client, NAMESPACE), lacking(&client, &things))?;
             if let Some(wanted) = wanted.iter().find(|w| !present.iter().any(|p| is_true(w, p))) {
                 return Ok(Found::Missing(format!("Deployment {} is not there, not available, or of another version", wanted.name_any())));

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{Action, Done, Found, PlanStep, StageContext, StageError};
 use crate::cluster::kind_config::{DROP_IN_PATH, drop_in, expected_nodes, proxy_environment};
 use crate::cluster::{Capability, Installs, NodeAccess, Provider};
+use crate::recording::{Recorders, through};
 use crate::spec::Spec;
 use crate::wait::{Limit, Progress};
 
@@ -51,7 +52,9 @@ impl Action for Proxy {
         if !spec.proxy.enabled {
             return vec![PlanStep::note("plan-no-proxy", &[("http", &spec.proxy.http)])];
         }
-        let mut steps = vec![PlanStep::File { path: DROP_IN_PATH.to_owned(), on_nodes: true, content: drop_in(spec) }];
+        let recorders = spec.recording.is_on().then(Recorders::to_be);
+        let content = drop_in(&through(spec, recorders.as_ref()));
+        let mut steps = vec![PlanStep::File { path: DROP_IN_PATH.to_owned(), on_nodes: true, content }];
         for (node, _) in expected_nodes(spec) {
             for command in [&["systemctl", "daemon-reload"][..], &["systemctl", "restart", "containerd"]] {
                 steps.push(match provider.installs() {
@@ -67,21 +70,26 @@ impl Action for Proxy {
 
     fn heeds(&self, spec: &Spec, _provider: &dyn Provider) -> Value {
         // What is off does nothing, whatever it says.
-        if spec.proxy.enabled { json!({"proxy": spec.proxy}) } else { json!({"proxy": {"enabled": false}}) }
+        match (spec.proxy.enabled, spec.recording.is_on()) {
+            (false, _) => json!({"proxy": {"enabled": false}}),
+            (true, false) => json!({"proxy": spec.proxy}),
+            (true, true) => json!({"proxy": spec.proxy, "recording": spec.recording}),
+        }
     }
 }
 
 /// Whether one node is as the spec asks.
 async fn is_right(context: &StageContext, nodes: &dyn NodeAccess, node: &str) -> Result<bool, StageError> {
+    let spec = context.node_spec();
     // The environment of the running containerd, which is what counts, and behind it the drop-in, if there is one. One question for both: a
     // command on a node may cost a tenth of a second, and every test asks.
     let ask = format!("cat /proc/$(systemctl show containerd -p MainPID --value)/environ {DROP_IN_PATH}");
     let seen = nodes.exec(node, &["sh", "-c", &ask]).await?.stdout;
     let (environ, present) = seen.rsplit_once('\0').unwrap_or(("", &seen));
     let has = |name: &str, value: &str| environ.split('\0').filter_map(|pair| pair.split_once('=')).any(|pair| pair == (name, value));
-    let in_force = proxy_environment(&context.spec).iter().all(|(name, value)| has(name, value));
+    let in_force = proxy_environment(&spec).iter().all(|(name, value)| has(name, value));
     // A file that is gone may still be in force: containerd keeps its environment until it is restarted.
-    Ok(if context.spec.proxy.enabled { present == drop_in(&context.spec) && in_force } else { present.is_empty() && !in_force })
+    Ok(if spec.proxy.enabled { present == drop_in(&spec) && in_force } else { present.is_empty() && !in_force })
 }
 
 /// Brings one node to what the spec asks for.
@@ -90,7 +98,7 @@ async fn one(context: &StageContext, nodes: &dyn NodeAccess, node: &str) -> Resu
         return Ok(());
     }
     if context.spec.proxy.enabled {
-        nodes.write_file(node, DROP_IN_PATH, &drop_in(&context.spec)).await?;
+        nodes.write_file(node, DROP_IN_PATH, &drop_in(&context.node_spec())).await?;
     } else {
         nodes.run(node, &["rm", "-f", DROP_IN_PATH]).await?;
     }

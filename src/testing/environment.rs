@@ -13,12 +13,14 @@ use super::guide::{CONTROL_PLANE, WORKER, objects};
 use super::nodes::FakeNodes;
 use super::provider::FakeProvider;
 use super::tokens::{serve_dashboard, serve_reviews, signing_key, token};
-use crate::cluster::kind_config::{CANARY_REGISTRY, CANARY_SERVER, certs_files, expected_nodes, kube_context, proxy_environment};
+use crate::cluster::kind_config::{CANARY_REGISTRY, CANARY_SERVER, expected_nodes, kube_context, proxy_environment};
 use crate::cluster::{Capabilities, Capability, Cluster, NodeMachine};
 use crate::journal::{CommandRecord, Fidelity, Journal, Transcript};
+use crate::mirror::record::{Access, Asked, What};
 use crate::outcomes::{Environment, ISTIO_INSTALL, ISTIO_VERSION_BEFORE};
-use crate::session::Session;
-use crate::spec::{Request, Spec, load};
+use crate::recording::{CONTROL_REGISTRY, DROP_IN, HOSTS_TOML, INERT_REGISTRY, PROXIED_REGISTRY, Recorders, certs_files, through};
+use crate::session::{Session, State};
+use crate::spec::{ProxyRecording, Request, Spec, load};
 use crate::stages::Context;
 use crate::tools::Tools;
 use crate::wait::{Limits, ManualClock, Waiting};
@@ -32,6 +34,54 @@ pub(crate) fn spec() -> Spec {
     let mut spec = load(&Request::default()).expect("the guide's profile");
     spec.proxy.enabled = true;
     spec
+}
+
+/// The same with recorders of everything.
+fn recorded(mut spec: Spec) -> Spec {
+    spec.recording.mirror = true;
+    spec.recording.proxy = ProxyRecording::Direct;
+    spec
+}
+
+/// Where the nodes find the recorders.
+pub(crate) fn recorders() -> Recorders {
+    Recorders { host: "172.18.0.1".to_owned(), mirror: 5100, drop_in: 3128, hosts_toml: 3129, container: None }
+}
+
+/// The digest of the image that a node came with, and of the one that it pulled.
+pub(crate) const IMAGES: [&str; 2] = [
+    "sha256:1111111111111111111111111111111111111111111111111111111111111111",
+    "sha256:2222222222222222222222222222222222222222222222222222222222222222",
+];
+
+/// What the mirror writes down when a node asks for a manifest of the probe's image.
+pub(crate) fn mirror_access(node: &str, status: u16) -> Access {
+    access(
+        node,
+        Asked::Mirror {
+            method: "HEAD".to_owned(),
+            namespace: "docker.io".to_owned(),
+            repository: "library/busybox".to_owned(),
+            what: What::Manifest,
+            reference: "latest".to_owned(),
+            digest: (status < 400).then(|| IMAGES[1].parse().expect("a digest")),
+            status,
+            bytes: 0,
+            from: None,
+            millis: 1,
+            error: None,
+        },
+    )
+}
+
+/// What a proxy writes down.
+pub(crate) fn proxy_access(node: &str, listener: &str, method: &str, target: &str) -> Access {
+    let (listener, method, target) = (listener.to_owned(), method.to_owned(), target.to_owned());
+    access(node, Asked::Proxy { listener, method, target, status: 502, sent: 0, received: 0, millis: 1, error: None })
+}
+
+fn access(node: &str, asked: Asked) -> Access {
+    Access { at: Timestamp::UNIX_EPOCH, peer: "172.18.0.3:40000".parse().expect("an address"), node: Some(node.to_owned()), asked }
 }
 
 /// A context on a state directory of its own. No tool is found or downloaded unless the spec names it.
@@ -91,7 +141,7 @@ impl World {
             api: ScriptedApi::new(&clock),
             nodes: FakeNodes::default(),
             clock,
-            spec: spec(),
+            spec: recorded(spec()),
             capabilities,
             transcripts: transcripts.into(),
             dir,
@@ -147,7 +197,7 @@ impl World {
             });
             let path = &self.spec.cluster.config_path;
             self.config_path(&node, path);
-            for (file, content) in certs_files(&self.spec) {
+            for (file, content) in certs_files(&self.spec, Some(&recorders())) {
                 self.nodes.file(&node, &format!("{path}/{file}"), &content);
             }
             let tried = format!(
@@ -157,7 +207,24 @@ impl World {
             let image = &self.spec.probe.image;
             self.nodes.answer(&node, &format!("crictl pull {image}"), 0, "Image is up to date for sha256:9ae97d36d265\n", "");
             self.nodes.answer(&node, "systemctl show containerd -p MainPID --value", 0, "123\n", "");
-            let environ: Vec<String> = proxy_environment(&self.spec).iter().map(|(k, v)| format!("{k}={v}")).collect();
+            let listed = json!({"images": IMAGES.iter().zip(["registry.k8s.io/pause:3.10", image.as_str()]).map(|(digest, name)| {
+                let repository = name.rsplit_once(':').map_or(name, |(repository, _)| repository);
+                json!({"id": digest, "repoTags": [name], "repoDigests": [format!("{repository}@{digest}")]})
+            }).collect::<Vec<_>>()});
+            self.nodes.answer(&node, "crictl images -o json", 0, &listed.to_string(), "");
+            self.nodes.seen(&node, &format!("crictl pull {image}"), &[mirror_access(&node, 200)]);
+            let refused = |registry: &str| format!("failed to pull image \"{registry}/probe:latest\": failed to do request: Bad Gateway");
+            for (registry, seen) in [
+                (PROXIED_REGISTRY, Some(proxy_access(&node, DROP_IN, "CONNECT", &format!("{PROXIED_REGISTRY}:443")))),
+                (CONTROL_REGISTRY, Some(proxy_access(&node, HOSTS_TOML, "HEAD", "/v2/probe/manifests/latest"))),
+                (INERT_REGISTRY, None),
+            ] {
+                let pull = format!("crictl pull {registry}/probe:latest");
+                self.nodes.answer(&node, &pull, 1, "", &refused(registry));
+                self.nodes.seen(&node, &pull, seen.as_slice());
+            }
+            let environ: Vec<String> =
+                proxy_environment(&through(&self.spec, Some(&recorders()))).iter().map(|(k, v)| format!("{k}={v}")).collect();
             self.nodes.file(&node, "/proc/123/environ", &environ.join("\0"));
         }
         self.nodes.file(CONTROL_PLANE, "/etc/kubernetes/pki/sa.key", &signing_key());
@@ -220,6 +287,12 @@ impl World {
         let transcripts: Vec<Transcript> = self.transcripts.values().cloned().collect();
         let context =
             context(self.spec.clone(), &self.dir, &self.clock, FakeProvider { cluster: Some(cluster), installs: None }, &transcripts);
+        let baked = expected_nodes(&self.spec).into_iter().map(|(node, _)| (node, vec![IMAGES[0].to_owned()])).collect();
+        let record = |state: &mut State| (state.recorders, state.baked_images) = (Some(recorders()), baked);
+        context.record(record).expect("a file");
+        let file = crate::recording::file(&context.session);
+        std::fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
+        self.nodes.record_to(file);
         let environment = Environment::open(Arc::new(context)).await.expect("an environment");
         // A token that cannot be made is for the outcomes to tell.
         let _ = environment.admin_token().await;

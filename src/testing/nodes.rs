@@ -1,12 +1,15 @@
 //! Nodes that are maps.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures::future::{BoxFuture, FutureExt};
 
 use crate::cluster::{NodeAccess, NodeError, NodeMachine};
 use crate::engine::ExecOutput;
+use crate::mirror::record::Access;
 
 #[derive(Default)]
 struct State {
@@ -14,6 +17,9 @@ struct State {
     /// By node and command line; `None` never ends.
     answers: BTreeMap<(String, String), Option<ExecOutput>>,
     files: BTreeMap<(String, String), String>,
+    /// What the recorders see of a command: node and command line, and the lines that they write.
+    seen: BTreeMap<(String, String), String>,
+    recording: Option<PathBuf>,
     down: BTreeSet<String>,
     hanging: bool,
 }
@@ -30,6 +36,10 @@ impl State {
             let content = self.files.get(&(name, (*path).to_owned()));
             return content
                 .map_or_else(|| says(1, "", format!("cat: {path}: No such file or directory")), |content| says(0, content, String::new()));
+        }
+        if let (Some(file), Some(lines)) = (&self.recording, self.seen.get(&(name.clone(), command.clone()))) {
+            let written = std::fs::OpenOptions::new().create(true).append(true).open(file).and_then(|mut f| f.write_all(lines.as_bytes()));
+            written.expect("a file");
         }
         match self.answers.get(&(name, command.clone())) {
             Some(answer) => Ok(answer.clone()),
@@ -56,6 +66,17 @@ impl FakeNodes {
     pub(crate) fn answer(&self, node: &str, command: &str, code: i64, stdout: &str, stderr: &str) {
         let output = ExecOutput { code, stdout: stdout.to_owned(), stderr: stderr.to_owned() };
         self.lock().answers.insert((node.to_owned(), command.to_owned()), Some(output));
+    }
+
+    /// What the recorders see while a command runs on a node: nothing where no access is given.
+    pub(crate) fn seen(&self, node: &str, command: &str, accesses: &[Access]) {
+        let lines = accesses.iter().map(|a| serde_json::to_string(a).unwrap() + "\n").collect();
+        self.lock().seen.insert((node.to_owned(), command.to_owned()), lines);
+    }
+
+    /// Where the recorders write.
+    pub(crate) fn record_to(&self, file: PathBuf) {
+        self.lock().recording = Some(file);
     }
 
     /// A command that never ends on a node.

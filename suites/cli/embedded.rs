@@ -31,13 +31,56 @@ fn auto_takes_the_embedded_cluster_where_no_engine_answers_and_nobody_can_miss_i
     assert_eq!((&json["fidelity"], &json["run"]["backend"]), (&Value::from("simulated"), &Value::from("embedded")));
     let (passed, failed, unsupported) = counts(&said);
     // Everything that needs no capability that this machine lacks: kubectl, istioctl, a proxy, the transcripts of an installation.
-    assert_eq!((passed, failed, passed + unsupported), (23, 0, 32), "{}", said.stdout);
+    assert_eq!((passed, failed, passed + unsupported), (23, 0, 35), "{}", said.stdout);
     // What stands is used again, and nobody needs to say which backend.
     let again = machine.run(&RUN).code(0);
     assert_eq!(counts(&again), (passed, failed, unsupported));
     assert!(!again.stderr.contains("no container engine answers"), "{}", again.stderr);
     let made: Vec<Value> = again.json()["stages"].as_array().cloned().unwrap_or_default();
     assert!(made.iter().all(|s| s["state"] == "already" || s["state"] == "not-needed"), "{made:?}");
+}
+
+#[test]
+fn every_image_comes_through_the_mirror_and_every_node_asks_the_proxy() {
+    let machine = Machine::new();
+    let _down = Down(&machine);
+    let recorded =
+        ["--backend", "embedded", "--set", "recording.mirror=true", "--set", "recording.proxy=direct", "--set", "proxy.enabled=true"];
+    let said = machine.run(&[&RUN[..], &recorded].concat()).code(0);
+    let json = said.json();
+    let evidence = |id: &str| {
+        let outcome = json["outcomes"].as_array().and_then(|all| all.iter().find(|o| o["id"] == id)).unwrap_or_else(|| panic!("no {id}"));
+        assert_eq!(outcome["verdict"], "passed", "{outcome}");
+        outcome["evidence"].clone()
+    };
+    let images = evidence("cluster.mirror.every-image");
+    for (node, image) in [
+        ("istio-cluster-worker", "docker.io/kubernetesui/dashboard:v2.7.0"),
+        ("istio-cluster-control-plane", "docker.io/istio/ztunnel:1.27.1-distroless"),
+    ] {
+        let through = &images[node]["throughTheMirror"][image];
+        assert!(through["digest"].as_str().is_some_and(|d| d.starts_with("sha256:")) && through["at"].is_string(), "{node}: {images}");
+    }
+    assert_eq!(evidence("cluster.proxy.connects")["istio-cluster-worker"]["target"], "proxied.meshproof.invalid:443");
+    assert_eq!(evidence("cluster.proxy.hosts-toml-ignored")["istio-cluster-worker"]["connects"], Value::Array(Vec::new()));
+    assert!(json["recorded"]["mirror"].as_u64() > Some(20) && json["recorded"]["mirrorErrors"] == 0, "{}", json["recorded"]);
+    // What is recorded is in the journal, and so in every report that is made of it later.
+    let journal =
+        std::fs::read_to_string(machine.state().join("runs").join(json["run"]["id"].as_str().expect("an id")).join("journal.jsonl"))
+            .expect("the journal");
+    assert!(journal.lines().any(|l| l.contains("\"event\":\"recorded\"") && l.contains("library/busybox")), "nothing in the journal");
+    // Without recorders these outcomes are not passes.
+    machine.run(&["down"]).code(0);
+    let said = machine.run(&[&RUN[..], &["--backend", "embedded"]].concat()).code(0);
+    assert_eq!(said.json()["recorded"], serde_json::json!({"mirror": 0, "mirrorErrors": 0, "mirrorBytes": 0, "proxy": 0}));
+}
+
+#[test]
+fn a_bundle_that_is_none_is_refused_before_anything_is_made() {
+    let machine = Machine::new();
+    let said = machine.run(&[&RUN[..], &["--backend", "embedded", "--bundle", "no-such-bundle"]].concat()).code(2).without_result();
+    said.complains(&["cannot use the bundle", "no-such-bundle", "hint: meshproof bundle verify"]);
+    assert!(machine.is_untouched(), "nothing was made");
 }
 
 #[test]

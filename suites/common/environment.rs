@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, LazyLock, OnceLock};
 
+use meshproof::agent::Launch;
 use meshproof::cluster::Provider;
 use meshproof::cluster::embedded::Embedded;
 use meshproof::cluster::kind::Kind;
@@ -62,10 +63,14 @@ fn provide(backend: Backend) {
 impl Provided {
     async fn make(backend: Backend) -> Result<Self, String> {
         let provider: Arc<dyn Provider> = match backend {
-            Backend::Kind => Arc::new(Kind::new(endpoint::find(|name| std::env::var(name).ok()))),
+            Backend::Kind => Arc::new(kind()),
             Backend::Embedded => Arc::new(Embedded::in_process()),
         };
         let mut settings = Settings::from_environment(provider).map_err(|e| words(&e, None))?;
+        if backend == Backend::Kind {
+            let agent = Launch::meshproof(env!("CARGO_BIN_EXE_meshproof").into(), &settings.session);
+            settings.provider = Arc::new(kind().with_agent_of(Some(agent)));
+        }
         if backend == Backend::Embedded {
             settings.session = Session::at(STATE.path());
             // Many such clusters live on one machine at a time.
@@ -103,6 +108,10 @@ impl Provided {
     pub(crate) fn redacted(&self, text: &str) -> String {
         self.environment.context.journal.redactor().text(text)
     }
+}
+
+fn kind() -> Kind {
+    Kind::new(endpoint::find(|name| std::env::var(name).ok()))
 }
 
 /// How a stage failed, or the stage at the root of what blocks it.

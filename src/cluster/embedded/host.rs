@@ -14,7 +14,10 @@ use super::images::{Image, preloaded, registry_images};
 use super::programs::workloads;
 use super::system::{ApiServer, kube_system, static_pods};
 use crate::cluster::kind_config::{containerd_patch, expected_nodes};
-use crate::spec::{Spec, Version, catalog};
+use crate::mirror::upstream::{Endpoint, Upstreams};
+use crate::recording::{self, Hosting, Recorders, RecordingError, Running};
+use crate::session::Session;
+use crate::spec::{ProxyRecording, Spec, Version, catalog};
 use crate::stages::StageError;
 
 /// Where Docker Hub really answers.
@@ -26,6 +29,9 @@ pub enum HostError {
     /// A port on loopback cannot be had.
     #[error("cannot listen on loopback")]
     Listen(#[from] std::io::Error),
+    /// The recorders.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
     /// The cluster itself.
     #[error("cannot start the simulated cluster")]
     Start(#[from] sim::cluster::StartError),
@@ -49,15 +55,23 @@ pub struct Hosted {
     pub cluster: sim::Cluster,
     /// Plays every registry that the spec's mirrors and images name, over TLS and in plain HTTP.
     pub registries: [Registry; 2],
-    /// Plays the spec's proxy, where it is enabled.
+    /// Plays the spec's proxy, where it is enabled or a recording one asks it.
     pub proxy: Option<Proxy>,
+    /// The recorders between the nodes and these.
+    pub recorders: Option<Running>,
 }
 
-/// Starts the cluster of a spec on the current tokio runtime; `certs` is the session's `certs.d`.
+/// Where simulated nodes find the recorders: the host's end of the bridge, and ports that nobody else has in this network.
+pub(super) fn recorders() -> Recorders {
+    Recorders { host: "172.18.0.1".to_owned(), mirror: 5100, drop_in: 3128, hosts_toml: 3129, container: None }
+}
+
+/// Starts the cluster of a session's spec on the current tokio runtime.
 ///
 /// # Errors
 /// When a port on loopback cannot be had, or the spec names what the simulation does not know.
-pub async fn host(spec: &Spec, certs: &Path) -> Result<Hosted, HostError> {
+pub async fn host(spec: &Spec, session: &Session) -> Result<Hosted, HostError> {
+    let certs = session.certs_dir();
     let network = Network::closed();
     let held = registry_images(spec);
     let mut images = Images::default();
@@ -73,7 +87,7 @@ pub async fn host(spec: &Spec, certs: &Path) -> Result<Hosted, HostError> {
         network.map(address, if *tls { secure.address() } else { plain.address() });
     }
     let mut proxy = None;
-    if spec.proxy.enabled {
+    if spec.proxy.enabled || spec.recording.proxy != ProxyRecording::None {
         let playing = Proxy::start(&network).await?;
         for url in [&spec.proxy.http, &spec.proxy.https] {
             if let Some((address, _)) = address(url) {
@@ -82,11 +96,12 @@ pub async fn host(spec: &Spec, certs: &Path) -> Result<Hosted, HostError> {
         }
         proxy = Some(playing);
     }
+    let recorders = if spec.recording.is_on() { Some(record(spec, session, &network, &plain, proxy.as_ref()).await?) } else { None };
     let settings = sim::Settings {
         name: spec.cluster.name.clone(),
         version: format!("v{}", spec.cluster.kubernetes),
         containerd: containerd(spec),
-        machines: machines(spec, certs),
+        machines: machines(spec, &certs),
         objects: Vec::new(),
         preloaded: preloaded(spec).iter().map(baked).collect::<Result<_, _>>()?,
         workloads: workloads(spec),
@@ -103,7 +118,50 @@ pub async fn host(spec: &Spec, certs: &Path) -> Result<Hosted, HostError> {
     let system = kube_system(spec, &ApiServer { url: &url, ca_pem: &cluster.api().pki().ca_pem() });
     let objects: Vec<Value> = crate::stages::objects("kube-system", &system).map_err(|e| HostError::Manifest(Box::new(e)))?;
     cluster.create(&objects)?;
-    Ok(Hosted { cluster, registries: [plain, secure], proxy })
+    Ok(Hosted { cluster, registries: [plain, secure], proxy, recorders })
+}
+
+/// The recorders of a simulated cluster are the real ones. What they ask in turn is the registry that plays all others.
+async fn record(
+    spec: &Spec,
+    session: &Session,
+    network: &Network,
+    registry: &Registry,
+    proxy: Option<&Proxy>,
+) -> Result<Running, HostError> {
+    let endpoint =
+        Endpoint { url: format!("http://{}", registry.address()), pull: true, resolve: true, skip_verify: false, override_path: false };
+    // The registry holds the images of all registries by their path alone.
+    let upstreams = Upstreams { registries: BTreeMap::from([("_default".to_owned(), vec![endpoint])]), others: false };
+    let dials = network.clone();
+    let mut asked = spec.clone();
+    // Nothing of the real network is dialled: a chained proxy asks the one that is played.
+    asked.proxy.https = proxy.map_or_else(|| "http://127.0.0.1:9".to_owned(), |proxy| format!("http://{}", proxy.address()));
+    asked.recording.proxy = match spec.recording.proxy {
+        ProxyRecording::None => ProxyRecording::None,
+        ProxyRecording::Direct | ProxyRecording::Chained => ProxyRecording::Chained,
+    };
+    let running = recording::start(
+        &asked,
+        Hosting {
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
+            ports: [0; 3],
+            file: recording::file(session),
+            cache: session.dir().join("recording").join("cache"),
+            bundle: None,
+            upstreams: Some(upstreams),
+            naming: std::sync::Arc::new(move |peer| {
+                let node = dials.source_of(peer);
+                Box::pin(std::future::ready(node))
+            }),
+        },
+    )
+    .await?;
+    let at = recorders();
+    for (nominal, real) in [at.mirror, at.drop_in, at.hosts_toml].into_iter().zip(running.ports).filter(|(_, real)| *real != 0) {
+        network.map(&format!("{}:{nominal}", at.host), std::net::SocketAddr::from(([127, 0, 0, 1], real)));
+    }
+    Ok(running)
 }
 
 /// containerd of the spec's kind release; that of the guide's where the catalog does not know the release.

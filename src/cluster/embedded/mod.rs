@@ -3,7 +3,6 @@
 //!
 //! Everything here is a stand-in and says so: every image carries the label that reports look for.
 
-pub mod agent;
 mod crds;
 mod host;
 mod images;
@@ -19,7 +18,7 @@ pub use host::{HostError, Hosted, host};
 pub use images::{Image, STANDIN_LABEL, preloaded, registry_images};
 pub use manifests::{ManifestError, manifest};
 pub use programs::{NodeFiles, workloads, workloads_with};
-pub use provider::{Embedded, Launch, TMPDIR, idle};
+pub use provider::Embedded;
 pub use system::{ApiServer, kube_system, static_pods};
 
 #[cfg(test)]

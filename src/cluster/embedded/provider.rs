@@ -1,43 +1,24 @@
 //! The embedded backend: a simulated cluster in the session's agent, or in this process for tests.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
-use std::time::Duration;
-
 use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 
-use super::agent::{Agent, IDLE, IDLE_VARIABLE};
 use super::host::{Hosted, host};
 use super::manifests::manifest;
 use super::nodes::SimNodes;
+use crate::agent::{self, Agent, Launch};
 use crate::cluster::kind_config::{expected_nodes, kube_context};
 use crate::cluster::{Capabilities, Capability, Cluster, Installs, Made, NodeMachine, Part, Provider, Teardown};
 use crate::journal::{Event, Fidelity};
-use crate::session::{ClusterPhase, ClusterState, Session, SessionError, State};
+use crate::recording::{Recorders, baked_images};
+use crate::session::{ClusterPhase, ClusterState, Session, State};
 use crate::spec::Spec;
 use crate::stages::{Context, Found, PlanStep, StageError};
 use crate::text;
-use crate::tools::{Ended, end_if_same};
-use crate::wait::{Limit, Progress};
 
 /// The embedded backend.
 #[derive(Debug)]
 pub struct Embedded(Host);
-
-/// The variable for temporary files. A directory that a [`Launch`] names in it is made.
-pub const TMPDIR: &str = "TMPDIR";
-
-/// How the agent is started.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Launch {
-    /// The program.
-    pub program: PathBuf,
-    /// Its arguments.
-    pub args: Vec<OsString>,
-    /// Variables that it gets besides the scrubbed environment.
-    pub variables: Vec<(String, OsString)>,
-}
 
 #[derive(Debug)]
 enum Host {
@@ -45,14 +26,6 @@ enum Host {
     Agent(Option<Launch>),
     /// This process.
     Here(Box<Mutex<Option<(serde_json::Value, Hosted)>>>),
-}
-
-impl Launch {
-    /// The command `meshproof agent` of a program that has meshproof's command line.
-    #[must_use]
-    pub fn meshproof(program: PathBuf, session: &Session) -> Self {
-        Self { program, args: vec!["agent".into(), "--state-dir".into(), session.dir().into()], variables: Vec::new() }
-    }
 }
 
 impl Embedded {
@@ -76,10 +49,11 @@ impl Embedded {
 
     /// What the host of the cluster is made from, with the images that its registries hold. What only stages heed changes in a cluster that
     /// stands, as it does in a real one.
-    pub(super) fn config(spec: &Spec) -> serde_json::Value {
-        let Spec { cluster, mirrors, proxy, probe, dashboard, istio, tools, .. } = spec;
+    #[must_use]
+    pub fn config(spec: &Spec) -> serde_json::Value {
+        let Spec { cluster, mirrors, proxy, recording, probe, dashboard, istio, tools, .. } = spec;
         serde_json::json!({
-            "cluster": cluster, "mirrors": mirrors, "proxy": proxy, "probe": probe, "dashboard": dashboard.version,
+            "cluster": cluster, "mirrors": mirrors, "proxy": proxy, "recording": recording, "probe": probe, "dashboard": dashboard.version,
             "istio": [istio.version, istio.hub], "kind": tools.kind.version,
         })
     }
@@ -124,20 +98,27 @@ impl Embedded {
             state.cluster = Some(ClusterState { name, phase: ClusterPhase::Creating, config: config.to_string() });
             // What was installed in a cluster that is gone proves nothing about this one.
             state.transcripts.clear();
+            state.baked_images.clear();
         })?;
         match &self.0 {
             Host::Agent(launch) => {
                 // One that a killed command had started may just be coming up.
-                self.end(&context.session).await?;
-                start_agent(context, launch.clone()).await?;
+                agent::end(&context.session).await;
+                agent::start(context, launch.clone()).await?;
             }
             Host::Here(hosted) => {
                 let mut hosted = hosted.lock().await;
                 let failed = |e: super::HostError| StageError::Other { message: crate::error::one_line(&e), hint: None };
-                let new = host(&context.spec, &context.session.certs_dir()).await.map_err(failed)?;
+                let new = host(&context.spec, &context.session).await.map_err(failed)?;
                 context.session.write("kubeconfig", &new.cluster.kubeconfig())?;
                 *hosted = Some((config, new));
             }
+        }
+        if context.spec.recording.mirror {
+            let nodes = SimNodes(client(&context.session, &context.spec).await?);
+            let names: Vec<String> = expected_nodes(&context.spec).into_iter().map(|(name, _)| name).collect();
+            let baked = baked_images(&nodes, &names).await?;
+            context.record(|state| state.baked_images = baked)?;
         }
         context.record(|state| {
             if let Some(cluster) = &mut state.cluster {
@@ -177,62 +158,16 @@ impl Embedded {
     }
 
     /// Ends whatever hosts the cluster; says whether there was anything.
-    async fn end(&self, session: &Session) -> Result<bool, StageError> {
+    async fn end(&self, session: &Session) -> bool {
         match &self.0 {
-            Host::Agent(_) => {
-                let Some(process) = Agent::process(session) else { return Ok(false) };
-                let Some(ticks) = process.start_ticks else { return Ok(false) };
-                Ok(end_if_same(process.pid, ticks).await != Ended::Gone)
-            }
-            Host::Here(hosted) => Ok(hosted.lock().await.take().is_some()),
+            Host::Agent(_) => agent::end(session).await,
+            Host::Here(hosted) => hosted.lock().await.take().is_some(),
         }
     }
 }
 
 async fn client(session: &Session, spec: &Spec) -> Result<kube::Client, StageError> {
     Ok(crate::cluster::client(&session.kubeconfig(), &kube_context(&spec.cluster.name)).await?)
-}
-
-/// How long the agent may be idle: what the variable says, or the usual.
-#[must_use]
-pub fn idle(var: impl Fn(&str) -> Option<String>) -> Duration {
-    var(IDLE_VARIABLE).and_then(|v| v.parse().ok()).map_or(IDLE, Duration::from_secs)
-}
-
-/// Starts the agent and waits until its cluster answers.
-async fn start_agent(context: &Context, launch: Option<Launch>) -> Result<(), StageError> {
-    let session = &context.session;
-    let log = Agent::log(session);
-    let own = || std::env::current_exe().map_err(|source| SessionError::Read { path: PathBuf::from("/proc/self/exe"), source });
-    let launch = launch.map_or_else(|| own().map(|own| Launch::meshproof(own, session)), Ok)?;
-    let failed = |source| SessionError::Write { path: log.clone(), source };
-    let Launch { program, args, mut variables } = launch;
-    for (_, directory) in variables.iter().filter(|(name, _)| name == TMPDIR) {
-        std::fs::create_dir_all(directory).map_err(failed)?;
-    }
-    variables.extend(std::env::var_os(IDLE_VARIABLE).map(|value| (IDLE_VARIABLE.to_owned(), value)));
-    let mut process = crate::tools::detach(&program, &args, &variables, &log).map_err(failed)?;
-    context.journal.write(Event::Fact { name: "agent".into(), value: format!("process {}", process.pid()) });
-    let config = Embedded::config(&context.spec);
-    let mut gone = None;
-    let attempt = || {
-        let found = Agent::of(session).filter(|a| a.alive() && a.config == config);
-        if found.is_none() && gone.is_none() {
-            gone = process.ended();
-        }
-        // Another command may have started one in the same moment; then ours ends and theirs is as good.
-        std::future::ready(match (found, &gone) {
-            (Some(_), _) => Progress::Ready(None),
-            (None, Some(how)) => Progress::Ready(Some(how.clone())),
-            (None, None) => Progress::NotYet("it has not written its file yet".to_owned()),
-        })
-    };
-    let ended = context.waiting.poll("the simulated cluster answers", Limit::ApiServer, Duration::from_millis(10), attempt).await?;
-    let Some(how) = ended else { return Ok(()) };
-    let said = std::fs::read_to_string(&log).unwrap_or_default();
-    // The error, and not the hint that may follow it.
-    let said = said.lines().rfind(|l| !l.is_empty() && !l.starts_with("hint:")).map_or_else(|| how.clone(), str::to_owned);
-    Err(StageError::refused("agent-failed", [("said", said), ("log", log.display().to_string())]))
 }
 
 impl Provider for Embedded {
@@ -275,8 +210,19 @@ impl Provider for Embedded {
         })
     }
 
-    fn preflight<'a>(&'a self, _context: &'a Context) -> BoxFuture<'a, Result<(), StageError>> {
-        Box::pin(std::future::ready(Ok(())))
+    fn preflight<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<(), StageError>> {
+        // What it installs are its own manifests and images.
+        let bundled = context.spec.bundle.is_some().then(|| StageError::refused("bundle-simulated", []));
+        Box::pin(std::future::ready(bundled.map_or(Ok(()), Err)))
+    }
+
+    fn recorders_at_work<'a>(&'a self, _context: &'a Context) -> BoxFuture<'a, Result<Option<Recorders>, StageError>> {
+        // Whatever hosts the cluster hosts them as well.
+        Box::pin(std::future::ready(Ok(Some(super::host::recorders()))))
+    }
+
+    fn start_recorders<'a>(&'a self, _context: &'a Context) -> BoxFuture<'a, Result<Recorders, StageError>> {
+        Box::pin(std::future::ready(Ok(super::host::recorders())))
     }
 
     fn look<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Found, StageError>> {
@@ -322,7 +268,7 @@ impl Provider for Embedded {
     fn teardown<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Teardown, StageError>> {
         Box::pin(async move {
             let mut done = Teardown::default();
-            let ended = self.end(&context.session).await?;
+            let ended = self.end(&context.session).await;
             if let Some(cluster) = context.state().cluster.filter(|_| ended) {
                 done.removed.push(text::current().with("removed-simulated", &[("cluster", &cluster.name)]));
             }

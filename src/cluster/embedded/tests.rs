@@ -261,7 +261,7 @@ async fn ten_minutes_of_running_pods_take_no_ten_minutes_and_a_crash_in_it_is_se
     use crate::wait::{Limit, Progress, Waiting, conditions};
 
     let dir = tempfile::tempdir().unwrap();
-    let hosted = super::host(&spec(), dir.path()).await.unwrap();
+    let hosted = super::host(&spec(), &crate::session::Session::at(dir.path())).await.unwrap();
     let kubeconfig = dir.path().join("kubeconfig");
     std::fs::write(&kubeconfig, hosted.cluster.kubeconfig()).unwrap();
     let client = crate::cluster::client(&kubeconfig, "kind-istio-cluster").await.unwrap();

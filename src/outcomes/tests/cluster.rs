@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use super::cases::{Case, check, judge_world};
 use crate::cluster::{Capabilities, Capability, NodeMachine};
 use crate::journal::Verdict;
+use crate::recording::{CONTROL_REGISTRY, HOSTS_TOML, INERT_REGISTRY, PROXIED_REGISTRY};
 use crate::testing::api::Reply;
-use crate::testing::environment::{World, healthz};
+use crate::testing::environment::{World, healthz, mirror_access, proxy_access};
 use crate::testing::guide::{self, CONTROL_PLANE, WORKER};
 
 const WORKER_NODE: &str = "/api/v1/nodes/istio-cluster-worker";
@@ -256,12 +257,58 @@ async fn mirrors_and_proxy() {
             fails: &[("cluster.images.pulled", "docker.io/library/busybox:latest is pulled on istio-cluster-worker: not within 90 s")],
         },
         Case {
+            name: "a node asks the registry itself",
+            breaks: |w| w.nodes.seen(WORKER, PULL, &[]),
+            fails: &[(
+                "cluster.mirror.every-image",
+                "image docker.io/library/busybox:latest on istio-cluster-worker (registry docker.io) did not come through the mirror",
+            )],
+        },
+        Case {
+            name: "an image that nobody is known to have pulled",
+            breaks: |w| {
+                let digest = "sha256:3333333333333333333333333333333333333333333333333333333333333333";
+                let image = json!({"id": digest, "repoTags": ["quay.io/a/b:1"], "repoDigests": [format!("quay.io/a/b@{digest}")]});
+                w.nodes.answer(WORKER, "crictl images -o json", 0, &json!({"images": [image]}).to_string(), "");
+            },
+            fails: &[(
+                "cluster.mirror.every-image",
+                "image quay.io/a/b:1 on istio-cluster-worker (registry quay.io) did not come through the mirror: nothing of it is recorded",
+            )],
+        },
+        Case {
+            name: "the mirror has another node's pull only",
+            breaks: |w| w.nodes.seen(WORKER, PULL, &[mirror_access(CONTROL_PLANE, 200)]),
+            fails: &[("cluster.mirror.every-image", "on istio-cluster-worker (registry docker.io) did not come through the mirror")],
+        },
+        Case {
+            name: "containerd asks for the registry directly",
+            breaks: |w| w.nodes.seen(WORKER, &format!("crictl pull {PROXIED_REGISTRY}/probe:latest"), &[]),
+            fails: &[("cluster.proxy.connects", "containerd on istio-cluster-worker did not ask the proxy of the drop-in")],
+        },
+        Case {
+            name: "containerd reads a proxy table",
+            breaks: |w| {
+                let asks = proxy_access(WORKER, HOSTS_TOML, "CONNECT", &format!("{INERT_REGISTRY}:443"));
+                w.nodes.seen(WORKER, &format!("crictl pull {INERT_REGISTRY}/probe:latest"), &[asks]);
+            },
+            fails: &[("cluster.proxy.hosts-toml-ignored", "containerd on istio-cluster-worker read the proxy table of hosts.toml")],
+        },
+        Case {
+            name: "the recording proxy is out of reach, so that silence proves nothing",
+            breaks: |w| w.nodes.seen(WORKER, &format!("crictl pull {CONTROL_REGISTRY}/probe:latest"), &[]),
+            fails: &[("cluster.proxy.hosts-toml-ignored", "istio-cluster-worker does not reach the recording proxy")],
+        },
+        Case {
             name: "no command starts on one node",
             breaks: |w| w.nodes.take_down(WORKER),
             fails: worker_down![
                 ("cluster.kind.nodes", "node istio-cluster-worker: its container is exited"),
                 ("cluster.mirror.config-path", "on node istio-cluster-worker"),
                 ("cluster.mirror.hosts-read", "on node istio-cluster-worker"),
+                ("cluster.mirror.every-image", "on node istio-cluster-worker"),
+                ("cluster.proxy.connects", "istio-cluster-worker did not ask the proxy"),
+                ("cluster.proxy.hosts-toml-ignored", "istio-cluster-worker does not reach"),
                 ("cluster.proxy.every-node", "on node istio-cluster-worker"),
                 ("cluster.images.pulled", "on node istio-cluster-worker")
             ],

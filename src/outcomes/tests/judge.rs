@@ -52,7 +52,16 @@ async fn a_missing_capability_is_unsupported_and_never_a_pass() {
         }
     }
     let expected = BTreeMap::from([
-        ("image-pull", vec!["cluster.images.pulled", "cluster.mirror.hosts-read"]),
+        (
+            "image-pull",
+            vec![
+                "cluster.images.pulled",
+                "cluster.mirror.every-image",
+                "cluster.mirror.hosts-read",
+                "cluster.proxy.connects",
+                "cluster.proxy.hosts-toml-ignored",
+            ],
+        ),
         ("kind-cluster", vec!["cluster.kind.named", "cluster.kind.nodes"]),
         // A session needs a token, but not one that kubectl made.
         ("kubectl", vec!["dashboard.token.valid"]),
@@ -252,7 +261,7 @@ async fn what_a_failed_stage_makes_impossible_is_blocked_by_its_root() {
             assert_eq!(judged.verdict, Verdict::Passed, "{}", outcome.id);
         }
     }
-    assert_eq!(judged.iter().filter(|j| j.verdict == Verdict::Passed).count(), 8);
+    assert_eq!(judged.iter().filter(|j| j.verdict == Verdict::Passed).count(), 10);
     let mut events: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for record in journal.records().into_iter().skip(before) {
         match record.event {

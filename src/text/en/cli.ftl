@@ -18,7 +18,9 @@ cli-downgrade =
       It behaves like one for kubectl and for these checks, and proves nothing
       about a real installation. With Docker: meshproof run --backend kind
     ==========================================================================
-cli-status-agent = agent: process { $pid } { $life }, ends after { $idle } without a request; log: { $log }
+cli-status-agent = agent: process { $pid } { $life }, { $idle }; log: { $log }
+cli-agent-idle = ends after { $idle } without a request
+cli-agent-stays = ends with the environment
 cli-status-no-agent = agent: it has ended, and the simulated cluster with it; meshproof up makes it anew
 cli-agent-alive = runs
 cli-agent-dead = is gone
@@ -68,3 +70,24 @@ cli-collected = bundle: { $index }
 cli-collected-without = left out or cut: { $count }; the index names each with its reason
 cli-collect-interrupted = Interrupted; what is in { $dir } is not whole and has no index.
 cli-hint-collect-out = Name a directory that is empty or does not exist: what is in a bundle should come from one environment at one time.
+cli-hint-bundle = meshproof bundle verify shows what is wrong with a bundle, and meshproof bundle list what it holds
+cli-bundle-image = image { $name } from { $origin }
+cli-bundle-image-not-there = image { $name } is not to be had from { $origin }: { $why }
+cli-bundle-blob = layer { $digest }, { $size }
+cli-bundle-blob-kept = layer { $digest }, { $size }: already there
+cli-bundle-broken = layer { $digest } broke off at { $at } and goes on: { $why }
+cli-bundle-file = file { $path }
+cli-bundle-made = made: { $path }
+cli-bundle-signed = signed: { $path }
+cli-bundle-key = the key's id is { $id }
+cli-bundle-column-image = image or file
+cli-bundle-column-size = size
+cli-bundle-column-unique = only here
+cli-bundle-column-digest = digest
+cli-bundle-total = { $size } in { $dir }
+cli-bundle-problem = wrong: { $problem }
+cli-bundle-good = { $path } is whole and true ({ $size } read)
+cli-bundle-bad = { $path } is not to be trusted: { $count } problems
+cli-bundle-signed-by = signed by the key { $id }
+cli-bundle-unsigned = not signed
+cli-bundle-serving = serving on { $url }

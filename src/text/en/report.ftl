@@ -9,6 +9,8 @@ report-fidelity-unknown = unknown
 report-seconds = { $seconds } s
 report-milliseconds = { $milliseconds } ms
 
+report-recorded = Recorded
+report-recorded-requests = { $mirror } requests to the mirror ({ $errors } with an error, { $mib } MiB sent), { $proxy } to the proxy
 report-stand-ins = Stand-ins
 report-stand-in = { $component }: stand-in ({ $image })
 report-warnings = Warnings

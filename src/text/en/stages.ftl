@@ -19,6 +19,7 @@ plan-apply = apply it through the API, server-side
 plan-admin-user = create ServiceAccount { $user } and bind it to cluster-admin, through the API
 plan-existing = look in the cluster of the context { $context } whether it is true; nothing is made, changed or removed there
 plan-network = make the docker network kind as kind would, if it does not exist
+plan-recorders = start the recorders on the nodes' network, made before the cluster; below, { $host } and the ports stand for where they will listen
 plan-nodes = wait until { $nodes } are Ready, and then every pod of kube-system
 plan-no-proxy = proxy.enabled is false: no drop-in is written (the guide's proxy would be { $http })
 plan-gateway-api = only if a CRD of the bundle is missing:
@@ -60,6 +61,16 @@ refusal-memory = The container engine has { $has } MiB of memory; a node with Is
     .hint = Give the engine more memory.
 refusal-inotify = fs.inotify.{ $name } is { $has }, which is too little for a kind cluster
     .hint = sysctl fs.inotify.{ $name }={ $needs }
+refusal-bundle = The bundle cannot be used: { $why }
+    .hint = meshproof bundle verify shows what is wrong with it
+refusal-bundle-simulated = A simulated cluster has images and manifests of its own and takes nothing from a bundle
+    .hint = Use --backend kind
+refusal-recorders-no-address = This machine has no address on the nodes' network to listen on ({ $address }), as recording.host asks
+    .hint = Leave recording.host at auto, or set it to container
+refusal-recorders-container = The container { $container } of the recorders ended: { $said }
+    .hint = It runs this program on the libraries of the node image; a program that was built for another system does not start there
+refusal-no-recorders = This backend has no recorders for its nodes
+    .hint = Leave recording.mirror at false and recording.proxy at none
 refusal-api-silent = The nodes run, but the API server does not answer ({ $seen })
     .hint = Run it again when the machine is less busy. If the cluster is beyond repair: meshproof down, then up.
 refusal-no-environment = There is no environment here: no cluster { $cluster } of this session exists
@@ -90,6 +101,9 @@ hint-engine-unreachable = Start Docker, or set DOCKER_HOST to an engine that ans
 hint-download = Behind a proxy: --set downloads.proxy=URL. Without internet: name a local file.
 
 unsupported-node-proxy = the spec has no proxy for the nodes (proxy.enabled is false)
+unsupported-recording-mirror = no mirror of meshproof's own stands before the registries (recording.mirror is false)
+unsupported-recording-proxy = no proxy of meshproof's own is there for the nodes (recording.proxy is none)
+unsupported-baked-images = it was not written down what { $node } came with, since its cluster was made before the mirror recorded
 unsupported-existing-kind = the cluster was there before: what the spec says of its name, its version and its nodes does not describe it
 unsupported-existing-nodes = the machines of a cluster that was there before are out of reach
 contexts-there-are = The contexts there are: { $contexts }

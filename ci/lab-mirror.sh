@@ -1,0 +1,113 @@
+# Mirrors, proxy and bundle on a real cluster, sourced by ci/lab-test.sh: what the recorders see, without any way around them.
+# shellcheck shell=bash
+
+# shellcheck source=/dev/null
+source "$root/ci/lab-crash.sh"
+
+bridge=br-$(docker network inspect kind -f '{{.Id}}' | cut -c1-12)
+gateway=$(docker network inspect kind -f '{{range .IPAM.Config}}{{.Gateway}} {{end}}' | tr ' ' '\n' | grep -m1 -F .)
+registry_ip=$(docker inspect lab-registry -f '{{(index .NetworkSettings.Networks "kind").IPAddress}}')
+
+# From here on a node reaches its own network and what listens on this machine's end of it, and nothing else: not the registry of the lab, which
+# is on the same network, and no address beyond it.
+wall() {
+  iptables -"$1" FORWARD -i "$bridge" ! -o "$bridge" -j REJECT
+  iptables -"$1" DOCKER-USER -i "$bridge" ! -o "$bridge" -j REJECT
+  iptables -"$1" INPUT -i "$bridge" -p tcp --dport 5001 -j REJECT
+}
+# Within one bridge iptables may not look: the registry drops what does not come from this machine.
+hide_registry() {
+  local pid
+  pid=$(docker inspect lab-registry -f '{{.State.Pid}}')
+  nsenter -t "$pid" -n iptables -"$1" INPUT -p tcp --dport 5000 ! -s "$gateway" -j REJECT
+}
+walled=
+open_wall() {
+  [ -z "${unreachable:-}" ] || hide_registry_from_this_machine D || true
+  [ -n "$walled" ] || return 0
+  walled=
+  wall D || true
+  hide_registry D || true
+}
+wall I
+hide_registry I
+walled=yes
+
+# The registry as this machine sees it; nodes must not be able to use it.
+recorded=(--set recording.mirror=true --set recording.proxy=direct --set
+  "mirrors={docker.io: {server: \"http://$LAB_REGISTRY_LOCAL\", hosts: [{url: \"http://$LAB_REGISTRY_LOCAL\"}]}}")
+
+say 'a mirror of our own and no other way: run'
+rm -rf "$XDG_CACHE_HOME/meshproof/mirror"
+expect 0 "$meshproof" run "${recorded[@]}" --format json >"$work/recorded.json"
+verdict() { jq -er --arg id "$2" '.outcomes[] | select(.id == $id) | .verdict' "$1"; }
+[ "$(verdict "$work/recorded.json" cluster.mirror.every-image)" = passed ] || die 'not every image came through the mirror'
+[ "$(verdict "$work/recorded.json" cluster.proxy.hosts-toml-ignored)" = passed ] || die 'the proxy table of hosts.toml was not shown to be ignored'
+jq -e '.counts.failed == 0 and .counts.unsupported == 2 and .recorded.mirror > 20' "$work/recorded.json" >/dev/null ||
+  die "other counts: $(jq -c '[.counts, .recorded]' "$work/recorded.json")"
+! docker exec istio-cluster-worker crictl pull "$registry_ip:5000/library/busybox:latest" >/dev/null 2>&1 || die 'the wall has a hole'
+
+say 'the same with the drop-in: every node asks the proxy'
+expect 0 "$meshproof" run "${recorded[@]}" --set proxy.enabled=true --format json >"$work/recorded-proxy.json"
+[ "$(verdict "$work/recorded-proxy.json" cluster.proxy.connects)" = passed ] || die 'a node did not ask the proxy'
+[ "$(verdict "$work/recorded-proxy.json" cluster.proxy.hosts-toml-ignored)" = passed ] || die 'the proxy table was read'
+
+say 'one registry of one node no longer goes to the mirror'
+docker exec istio-cluster-worker umount /etc/containerd/certs.d
+docker exec istio-cluster-worker mkdir -p /etc/containerd/certs.d/docker.io
+expect 1 "$meshproof" verify "${recorded[@]}" --format json >"$work/no-entry.json"
+[ "$(verdict "$work/no-entry.json" cluster.mirror.every-image)" = failed ] || die 'a pull that went elsewhere was not noticed'
+jq -e '.outcomes[] | select(.id == "cluster.mirror.every-image")
+  | (.reason | contains("istio-cluster-worker") and contains("docker.io/library/busybox:latest") and contains("registry docker.io") and (contains("istio-cluster-control-plane") | not))
+    and ([.diagnoses[].rule] | index("P7"))' "$work/no-entry.json" >/dev/null ||
+  die "the reason does not tell: $(jq -c '.outcomes[] | select(.id == "cluster.mirror.every-image")' "$work/no-entry.json")"
+# The mount is there again when the node is.
+docker restart istio-cluster-worker >/dev/null
+expect 0 "$meshproof" run "${recorded[@]}" >"$work/entry-again.txt"
+
+say 'the agent of the mirror is killed'
+pid=$("$meshproof" status --format json | jq -er '.agent.pid')
+kill -9 "$pid"
+expect 1 "$meshproof" verify "${recorded[@]}" --format json >"$work/no-agent.json"
+[ "$(verdict "$work/no-agent.json" cluster.images.pulled)" = failed ] || die 'pulls work without the mirror, so they went elsewhere'
+expect 0 "$meshproof" run "${recorded[@]}" >"$work/agent-again.txt"
+
+expect 0 "$meshproof" down >&2
+nothing_left
+
+say 'a bundle of everything, made twice with the same bytes, packed, signed and checked'
+made=("${recorded[@]:4}")
+expect 0 "$meshproof" bundle create "$work/everything" "${made[@]}" >"$work/bundle.txt" 2>"$work/bundle.log"
+expect 0 "$meshproof" bundle create "$work/everything-again" --from "$work/everything" "${made[@]}" >/dev/null 2>&1
+diff -r "$work/everything" "$work/everything-again" >&2 || die 'the same contents gave another bundle'
+expect 0 "$meshproof" bundle keygen "$work/key" >&2
+expect 0 "$meshproof" bundle sign "$work/everything" --key "$work/key" >&2
+expect 0 "$meshproof" bundle pack "$work/everything" "$work/everything.tar.zst" >&2
+expect 0 "$meshproof" bundle verify "$work/everything.tar.zst" --key "$work/key.pub" >&2
+tail -1 "$work/bundle.txt" >&2
+blob=$(find "$work/everything-again/blobs" -type f -size +100k | head -1)
+printf x | dd of="$blob" bs=1 seek=1000 conv=notrunc status=none
+expect 1 "$meshproof" bundle verify "$work/everything-again" >"$work/changed.txt"
+grep -q "${blob##*/}" "$work/changed.txt" || die 'the changed layer is not named'
+rm -rf "$work/everything" "$work/everything-again"
+
+say 'a run from the packed bundle, without any network: nothing is pulled from anywhere else'
+hide_registry_from_this_machine() { iptables -"$1" OUTPUT -p tcp --dport 5001 -j REJECT; }
+hide_registry_from_this_machine I
+unreachable=yes
+expect 0 "$meshproof" run --bundle "$work/everything.tar.zst" --format json >"$work/bundled.json"
+[ "$(verdict "$work/bundled.json" cluster.mirror.every-image)" = passed ] || die 'not every image came out of the bundle'
+jq -e '.counts.failed == 0 and .recorded.mirror > 20' "$work/bundled.json" >/dev/null || die "other counts: $(jq -c '[.counts, .recorded]' "$work/bundled.json")"
+! grep -q '"from":"\(upstream\|cache\)"' "$MESHPROOF_STATE/recording/access.jsonl" || die 'something came from elsewhere'
+expect 0 "$meshproof" down >&2
+nothing_left
+docker rmi "$(docker images --format '{{.Repository}}:{{.Tag}}' kindest/node | grep -m1 -- -)" >&2
+hide_registry_from_this_machine D
+unreachable=
+open_wall
+
+say 'the mirror in a container'
+expect 0 "$meshproof" run "${recorded[@]}" --set recording.host=container --set "mirrors={docker.io: {server: \"http://$LAB_REGISTRY\"}}" --select cluster >"$work/container.txt"
+grep -q '0 failed' "$work/container.txt" || die 'the mirror in a container does not do'
+expect 0 "$meshproof" down >&2
+nothing_left
