@@ -85,6 +85,23 @@ expect 0 "$meshproof" bundle sign "$work/everything" --key "$work/key" >&2
 expect 0 "$meshproof" bundle pack "$work/everything" "$work/everything.tar.zst" >&2
 expect 0 "$meshproof" bundle verify "$work/everything.tar.zst" --key "$work/key.pub" >&2
 tail -1 "$work/bundle.txt" >&2
+say 'crane and docker pull from it as from a registry'
+"$meshproof" bundle serve "$work/everything" --listen 127.0.0.1:0 >"$work/serving.txt" &
+serving=$!
+for _ in {1..100}; do
+  ! grep -q 'http://' "$work/serving.txt" || break
+  sleep 0.1
+done
+served=$(sed -n 's,.*http://,,p' "$work/serving.txt")
+[ "$(crane digest --insecure "$served/library/busybox:latest")" = "$(crane digest --insecure "$LAB_REGISTRY_LOCAL/library/busybox:latest")" ] ||
+  die 'the bundle has another digest of busybox'
+crane validate --insecure --remote "$served/library/busybox:latest" >&2 || die 'crane finds something wrong'
+docker pull -q "$served/library/busybox:latest" >&2 || die 'docker cannot pull'
+docker rmi "$served/library/busybox:latest" >/dev/null
+kill "$serving"
+wait "$serving" || die "bundle serve ended with $?"
+say 'the mirror answers as the registry of the lab does'
+(cd "$root" && MESHPROOF_REGISTRY=http://$LAB_REGISTRY_LOCAL cargo test --lib -- mirror::server::tests::conformance) >&2 || die 'the mirror answers otherwise'
 blob=$(find "$work/everything-again/blobs" -type f -size +100k | head -1)
 printf x | dd of="$blob" bs=1 seek=1000 conv=notrunc status=none
 expect 1 "$meshproof" bundle verify "$work/everything-again" >"$work/changed.txt"

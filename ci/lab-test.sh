@@ -124,6 +124,9 @@ docker rm -v istio-cluster-worker >/dev/null || die 'the container of others is 
 # shellcheck source=/dev/null
 source "$root/ci/lab-sessions.sh"
 
+# shellcheck source=/dev/null
+source "$root/ci/lab-mirror.sh"
+
 say 'registries that fail'
 (cd "$root" && MESHPROOF_UPSTREAM_REGISTRY=$LAB_REGISTRY_LOCAL cargo test -p meshproof --test registry_faults -- --nocapture) >&2 || die 'the registry faults'
 [ "$before" = "$(others)" ] || { diff <(echo "$before") <(others) >&2; die 'something remains'; }

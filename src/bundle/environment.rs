@@ -52,6 +52,14 @@ pub enum EnvironmentError {
         /// Why.
         source: RecordError,
     },
+    /// A tool cannot be given its name.
+    #[error("cannot link {path}")]
+    Link {
+        /// The link.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The images cannot be read.
     #[error("the images of the bundle {dir} cannot be read")]
     Layout {
@@ -163,10 +171,11 @@ pub fn spec_file(dir: &Path) -> PathBuf {
 }
 
 /// Lets a spec take everything from a bundle: the tools, the manifests, the node image, and through the recording mirror every other image.
+/// `links` is a directory for the tools under their own names: there are programs that go by what they are called.
 ///
 /// # Errors
 /// When the bundle cannot be read or lacks something.
-pub fn bind(spec: &mut Spec, dir: &Path) -> Result<(), EnvironmentError> {
+pub fn bind(spec: &mut Spec, dir: &Path, links: &Path) -> Result<(), EnvironmentError> {
     let path = dir.join("bundle.json");
     let bytes = std::fs::read(&path).map_err(|source| EnvironmentError::Read { path: path.clone(), source })?;
     let record = Record::parse(&bytes).map_err(|source| EnvironmentError::Record { path, source })?;
@@ -177,7 +186,9 @@ pub fn bind(spec: &mut Spec, dir: &Path) -> Result<(), EnvironmentError> {
     for (name, tool) in [("kind", &mut spec.tools.kind), ("kubectl", &mut spec.tools.kubectl), ("istioctl", &mut spec.tools.istioctl)] {
         let found = record.tools.iter().find(|t| t.name == name && t.version == tool.version && t.os == os && t.arch == arch);
         let found = found.ok_or_else(|| lacks(format!("{name} {} for {os}/{arch}", tool.version)))?;
-        tool.path = Some(text(&found.path()));
+        let link = links.join(&found.sha256.hex()[..16]).join(name);
+        linked(&dir.join(found.path()), &link).map_err(|source| EnvironmentError::Link { path: link.clone(), source })?;
+        tool.path = Some(link.display().to_string());
     }
     for (name, manifest) in [(DASHBOARD, &mut spec.dashboard.manifest), (GATEWAY_API, &mut spec.gateway_api.manifest)] {
         let found = record.manifests.iter().find(|m| m.name == name).ok_or_else(|| lacks(format!("manifest {name}")))?;
@@ -188,6 +199,20 @@ pub fn bind(spec: &mut Spec, dir: &Path) -> Result<(), EnvironmentError> {
     spec.recording.mirror = true;
     spec.bundle = Some(dir.display().to_string());
     Ok(())
+}
+
+/// Lets a link lead to a file. One that leads to another bundle's is as good while that is there: its directory says what it is.
+fn linked(file: &Path, link: &Path) -> std::io::Result<()> {
+    if link.exists() {
+        return Ok(());
+    }
+    let parent = link.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent)?;
+    // Renamed into place, since another process may do the same.
+    let new = tempfile::Builder::new().prefix(".link-").tempdir_in(parent)?;
+    let new = new.path().join("link");
+    std::os::unix::fs::symlink(file, &new)?;
+    std::fs::rename(new, link)
 }
 
 /// The node image of a spec as the bundle has it, and the name that it gets in the engine. A name of its own, so that no image of the user's
@@ -267,7 +292,7 @@ mod tests {
     fn what_a_bundle_lacks_is_named() {
         let mut spec = load(&Request::default()).unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let error = bind(&mut spec, dir.path()).unwrap_err();
+        let error = bind(&mut spec, dir.path(), dir.path()).unwrap_err();
         assert!(error.to_string().contains("bundle.json"), "{error}");
     }
 }

@@ -130,7 +130,7 @@ pub fn load_bundled(mut request: Request, bundle: Option<&Path>, cache: &Path) -
     let dir = if std::fs::metadata(&bundle).map_err(unusable)?.is_dir() { bundle.clone() } else { unpacked(&bundle, cache)? };
     request.files.insert(0, spec_file(&dir));
     let mut spec = load(&request)?;
-    bind(&mut spec, &dir)?;
+    bind(&mut spec, &dir, &cache.with_file_name("bundles").join("tools"))?;
     Ok(spec)
 }
 

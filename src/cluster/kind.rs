@@ -3,7 +3,6 @@
 //! A cluster counts as ours only when the session recorded its name before creation and every node container binds this session's own
 //! `certs.d`; kind cannot put labels of ours on its nodes.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -14,14 +13,9 @@ use super::kind_config::{expected_nodes, kind_config, kube_context};
 use super::kind_nodes::KindNodes;
 use super::{Capabilities, Capability, Cluster, Made, NodeAccess, NodeMachine, Provider, Teardown};
 use crate::agent::Launch;
-use crate::bundle::docker_export::{ExportError, export_docker_archive};
-use crate::bundle::environment::{node_image, node_platform};
-use crate::bundle::pipe;
 use crate::engine::{Endpoint, Engine, EngineError, NodeContainer};
 use crate::journal::{Event, Fidelity};
-use crate::mirror::layout::Layout;
-use crate::mirror::name::ImageName;
-use crate::recording::{Recorders, baked_images};
+use crate::recording::Recorders;
 use crate::session::{ClusterPhase, ClusterState, Session, SessionError, State};
 use crate::spec::{Spec, to_document};
 use crate::stages::{Context, Found as Looked, PlanStep, StageError};
@@ -39,7 +33,7 @@ pub struct Kind {
 
 /// What the engine has under the cluster's name.
 #[derive(Debug, PartialEq, Eq)]
-enum Found {
+pub(super) enum Found {
     /// Nothing.
     Nothing,
     /// Node containers of which at least this one is not provably this session's.
@@ -85,7 +79,7 @@ impl Kind {
         self.engine.get_or_try_init(|| Engine::connect(self.endpoint.clone())).await
     }
 
-    async fn find(&self, context: &Context) -> Result<Found, StageError> {
+    pub(super) async fn find(&self, context: &Context) -> Result<Found, StageError> {
         let name = &context.spec.cluster.name;
         let nodes = self.engine().await?.nodes(name).await?;
         if let Some(first) = nodes.first() {
@@ -225,34 +219,6 @@ impl Kind {
         Ok(())
     }
 
-    /// Puts the node image of a bundle into the engine, which could not pull it.
-    pub(super) async fn load_node_image(&self, context: &Context) -> Result<(), StageError> {
-        let (engine, image) = (self.engine().await?, &context.spec.cluster.node_image);
-        let Some(bundle) = context.spec.bundle.as_ref().map(PathBuf::from) else { return Ok(()) };
-        if engine.has_image(image).await? {
-            return Ok(());
-        }
-        let unusable = |e: &(dyn std::error::Error + 'static)| StageError::refused("bundle", [("why", crate::error::one_line(e))]);
-        let (name, loaded) = node_image(image, &bundle).map_err(|e| unusable(&e))?;
-        let (repository, tag) = loaded.rsplit_once(':').unwrap_or((&loaded, "latest"));
-        let layout = Layout::open(&bundle).map_err(|e| unusable(&e))?;
-        let (mut writer, archive) = pipe::writer();
-        // Without a tag it gets no name from the archive, which might be that of an image of the user's.
-        let unnamed = ImageName { tag: None, ..name };
-        let written = tokio::task::spawn_blocking(move || {
-            export_docker_archive(&layout, &unnamed, &node_platform(), &mut writer)?;
-            writer.finish().map_err(ExportError::Write)
-        });
-        let loaded = engine.load(archive, repository, tag).await;
-        match written.await {
-            Ok(Err(e)) if loaded.is_ok() => return Err(unusable(&e)),
-            Err(e) => return Err(unusable(&e)),
-            Ok(_) => {}
-        }
-        loaded?;
-        Ok(())
-    }
-
     async fn create(&self, context: &Context, config: String) -> Result<(), StageError> {
         self.load_node_image(context).await?;
         let name = context.spec.cluster.name.clone();
@@ -303,17 +269,6 @@ impl Kind {
         Ok(())
     }
 
-    /// Writes down what the new nodes came with, if it is to be told later from what they pulled.
-    async fn note_baked_images(&self, context: &Context) -> Result<(), StageError> {
-        if context.spec.recording.mirror {
-            let nodes = KindNodes { engine: self.engine().await?.clone(), cluster: context.spec.cluster.name.clone() };
-            let names: Vec<String> = expected_nodes(&context.spec).into_iter().map(|(name, _)| name).collect();
-            let baked = context.waiting.within("the nodes list their images", Limit::NodeCommand, baked_images(&nodes, &names)).await??;
-            context.record(|state| state.baked_images = baked)?;
-        }
-        Ok(())
-    }
-
     /// The network of the nodes, made where it is missing and recorded before.
     pub(super) async fn make_network(&self, context: &Context) -> Result<(), StageError> {
         let engine = self.engine().await?;
@@ -353,7 +308,7 @@ impl Kind {
         Ok(())
     }
 
-    async fn delete(&self, context: &Context) -> Result<(), StageError> {
+    pub(super) async fn delete(&self, context: &Context) -> Result<(), StageError> {
         self.command(context)
             .await?
             .args(["delete", "cluster", "--name", &context.spec.cluster.name, "--kubeconfig"])
@@ -365,7 +320,7 @@ impl Kind {
     }
 
     /// kind removes the volumes of the nodes that it deletes; those of nodes that were gone already are left to us.
-    async fn remove_volumes(&self, context: &Context) -> Result<(), StageError> {
+    pub(super) async fn remove_volumes(&self, context: &Context) -> Result<(), StageError> {
         for volume in context.state().volumes {
             // Gone or in use by a container that is not one of ours any more: nothing is left to do.
             self.engine().await?.remove_volume(&volume).await?;
@@ -422,51 +377,6 @@ impl Kind {
             nodes: Arc::new(KindNodes { engine, cluster: context.spec.cluster.name.clone() }),
         })
     }
-
-    async fn teardown(&self, context: &Context) -> Result<Teardown, StageError> {
-        let mut done = Teardown::default();
-        if context.state().cluster.is_some() && !self.remove_cluster(context, &mut done).await? {
-            return Ok(done);
-        }
-        // They go after the nodes, which may still pull, and before the network that a container of theirs is on.
-        if context.state().recorders.is_some() {
-            done.removed.extend(self.end_recorders(context).await?);
-            context.record(|state| state.recorders = None)?;
-        }
-        let state = context.state();
-        if state.network {
-            if self.engine().await?.remove_own_network(&state.id).await? {
-                done.removed.push("network kind".to_owned());
-            } else if self.engine().await?.kind_network().await?.is_some_and(|n| n.session.as_deref() == Some(state.id.as_str())) {
-                done.remains.push(crate::text::current().get("remains-network"));
-            }
-        }
-        Ok(done)
-    }
-
-    /// Removes the nodes of the session's cluster. Says whether nothing of it remains.
-    async fn remove_cluster(&self, context: &Context, done: &mut Teardown) -> Result<bool, StageError> {
-        let Some(cluster) = context.state().cluster else { return Ok(true) };
-        let named = format!("kind cluster {}", cluster.name);
-        match self.find(context).await? {
-            // No node, or somebody removed ours and made their own of the same name: nothing of ours is left but perhaps volumes.
-            Found::Nothing | Found::Foreign { mixed: false, .. } => self.remove_volumes(context).await?,
-            Found::Foreign { container, .. } => {
-                let args = [("cluster", cluster.name.as_str()), ("container", container.as_str())];
-                done.remains.push(crate::text::current().with("remains-foreign", &args));
-                return Ok(false);
-            }
-            Found::Ours(nodes) => {
-                self.delete(context).await?;
-                if !self.engine().await?.nodes(&cluster.name).await?.is_empty() {
-                    done.remains.push(named);
-                    return Ok(false);
-                }
-                done.removed.push(format!("{named} ({} nodes)", nodes.len()));
-            }
-        }
-        Ok(true)
-    }
 }
 
 fn refuse_foreign(context: &Context, container: String) -> StageError {
@@ -522,7 +432,7 @@ impl Provider for Kind {
             if let Found::Foreign { container, .. } = self.find(context).await? {
                 return Err(refuse_foreign(context, container));
             }
-            if !engine.has_image(&context.spec.cluster.node_image).await? {
+            if context.spec.bundle.is_none() && !engine.has_image(&context.spec.cluster.node_image).await? {
                 context.journal.write(Event::StageProgress {
                     stage: "preflight".into(),
                     status: crate::text::current().with("progress-node-image-pull", &[("image", &context.spec.cluster.node_image)]),

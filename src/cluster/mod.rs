@@ -6,8 +6,10 @@ pub mod existing;
 pub mod kind;
 pub mod kind_config;
 mod kind_host;
+mod kind_images;
 mod kind_nodes;
 pub(crate) mod kind_recorders;
+mod kind_teardown;
 mod provider;
 pub mod user_config;
 
