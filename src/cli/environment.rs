@@ -106,7 +106,11 @@ pub(super) async fn status(global: &Global) -> Result<u8, Failure> {
     if agent.is_none() && state.backend == "embedded" && state.cluster.is_some() {
         lines.push(texts.get("cli-status-no-agent"));
     }
-    if let Some(agent) = agent {
+    let container = state.recorders.as_ref().and_then(|r| r.container.as_ref());
+    if let Some(container) = container {
+        lines.push(texts.with("cli-status-recorders", &[("container", container)]));
+    }
+    if let Some(agent) = agent.filter(|_| container.is_none()) {
         let life = texts.get(if agent.alive() { "cli-agent-alive" } else { "cli-agent-dead" });
         let seconds = agent.idle_seconds.map(|s| jiff::SignedDuration::from_secs(i64::try_from(s).unwrap_or(i64::MAX)));
         let idle = seconds.map_or_else(|| texts.get("cli-agent-stays"), |s| texts.with("cli-agent-idle", &[("idle", &format!("{s:#}"))]));

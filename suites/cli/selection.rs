@@ -83,10 +83,10 @@ fn strict_makes_what_was_not_seen_gate() {
     // There is no istioctl on this machine, so nothing can be said of its version.
     let strict = |command: &[&str]| machine.run(&[command, &["--strict"]].concat());
     let said = strict(&["run", "--backend", "embedded", "--set", "kubectlProxy.port=0", "--junit", "report.xml"]).code(1);
-    assert!(said.stdout.contains("strict: skipped and unsupported outcomes gate: 9"), "{}", said.stdout);
+    assert!(said.stdout.contains("strict: skipped and unsupported outcomes gate: 11"), "{}", said.stdout);
     assert!(last_line(&said).contains(" 0 failed") && last_line(&said).ends_with("exit 1"), "{}", said.stdout);
     let xml = std::fs::read_to_string(machine.path("work/report.xml")).expect("the report was written");
-    assert!(xml.contains("failures=\"9\" errors=\"0\""), "each is red by itself: {xml}");
+    assert!(xml.contains("failures=\"11\" errors=\"0\""), "each is red by itself: {xml}");
     assert!(xml.contains("unsupported: needs istioctl") && xml.contains("(strict)"), "{xml}");
     strict(&["verify", "--select", "gateway-api"]).code(0);
     strict(&["verify", "--select", "gateway-api", "--skip", "gateway-api.crds.bundle=known"]).code(1);

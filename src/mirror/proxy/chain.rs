@@ -96,8 +96,19 @@ pub(super) async fn dial(host: &str, port: u16) -> Result<TcpStream, DialError> 
     Ok(stream)
 }
 
+/// Refuses names that can exist nowhere (RFC 6761, 6.4) without asking anybody, who might take long to say so.
+fn exists(host: &str, port: u16) -> Result<(), DialError> {
+    let name = host.trim_end_matches('.').to_ascii_lowercase();
+    if name == "invalid" || name.ends_with(".invalid") {
+        let source = io::Error::new(io::ErrorKind::NotFound, "no such host");
+        return Err(DialError::Dial { address: format!("{host}:{port}"), source });
+    }
+    Ok(())
+}
+
 /// A connection on which the target's own bytes flow.
 pub(super) async fn tunnel(chain: Option<&Chain>, host: &str, port: u16) -> Result<TcpStream, DialError> {
+    exists(host, port)?;
     let Some(chain) = chain else { return dial(host, port).await };
     let mut stream = dial(&chain.host, chain.port).await?;
     let target = format!("{host}:{port}");

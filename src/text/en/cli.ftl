@@ -19,6 +19,7 @@ cli-downgrade =
       about a real installation. With Docker: meshproof run --backend kind
     ==========================================================================
 cli-status-agent = agent: process { $pid } { $life }, { $idle }; log: { $log }
+cli-status-recorders = recorders: container { $container }
 cli-agent-idle = ends after { $idle } without a request
 cli-agent-stays = ends with the environment
 cli-status-no-agent = agent: it has ended, and the simulated cluster with it; meshproof up makes it anew
