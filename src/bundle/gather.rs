@@ -45,7 +45,7 @@ pub enum GatherError {
 
 /// Where the parts of a spec's bundle are taken from, beside the registries.
 #[derive(Debug, Default)]
-pub struct From {
+pub struct Supply {
     /// Image layouts, such as other bundles.
     pub layouts: Vec<PathBuf>,
     /// The container engine, for the node image.
@@ -60,7 +60,7 @@ pub struct From {
 ///
 /// # Errors
 /// When something cannot be had or kept.
-pub async fn gather(spec: &Spec, tools: &Tools, from: From, dir: &Path, progress: &dyn Progress) -> Result<Bundle, GatherError> {
+pub async fn gather(spec: &Spec, tools: &Tools, from: Supply, dir: &Path, progress: &dyn Progress) -> Result<Bundle, GatherError> {
     let (kind, kubectl, istioctl) = tokio::join!(tools.kind(), tools.kubectl(), tools.istioctl());
     let paths = [kind?.path.clone(), kubectl?.path.clone(), istioctl?.path.clone()];
     let manifests = Manifests {

@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{Failure, Format, Global, print, print_json, run, select};
 use crate::bundle::archive::{Limits, pack, unpack};
 use crate::bundle::create::Event;
-use crate::bundle::gather::{From, gather};
+use crate::bundle::gather::{Supply, gather};
 use crate::bundle::list::list;
 use crate::bundle::sign::{PrivateKey, PublicKey, keygen, sign};
 use crate::bundle::verify::{Report, verify};
@@ -67,7 +67,7 @@ pub(super) enum Command {
     Pack {
         /// The bundle's directory.
         bundle: PathBuf,
-        /// The file, by custom NAME.tar.zst.
+        /// The file, NAME.tar.zst as a rule.
         file: PathBuf,
     },
     /// Unpack a bundle into a new directory, checking every byte.
@@ -160,7 +160,7 @@ async fn make(global: &Global, create: &Create) -> Result<u8, Failure> {
         Err(_) => None,
     };
     let tools = Tools::new(&spec.tools, &spec.downloads, select::cache(), Journal::in_memory());
-    let from = From { layouts: create.from.clone(), engine, engine_for_all: create.engine, more: create.image.clone() };
+    let from = Supply { layouts: create.from.clone(), engine, engine_for_all: create.engine, more: create.image.clone() };
     let progress = |event: Event<'_>| run::tell(&line(&event));
     let made = gather(&spec, &tools, from, &create.dir, &progress).await.map_err(|e| failure(&e))?;
     if let Some(key) = key {

@@ -40,7 +40,7 @@ impl Kind {
             Ok(Err(ExportError::Write(_))) if loaded.is_err() => {}
             Ok(Err(e)) => return Err(unusable(&e)),
             Err(e) => return Err(unusable(&e)),
-            Ok(Ok(_)) => {}
+            Ok(Ok(())) => {}
         }
         loaded?;
         Ok(())

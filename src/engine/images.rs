@@ -1,9 +1,8 @@
-//! Images of the engine: taken out, put in, and made from a container.
+//! Images of the engine: taken out, and put in.
 
 use std::io;
 
-use bollard::models::ContainerConfig;
-use bollard::query_parameters::{CommitContainerOptionsBuilder, ImportImageOptions, RemoveImageOptions, TagImageOptionsBuilder};
+use bollard::query_parameters::{ImportImageOptions, TagImageOptionsBuilder};
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt};
 
@@ -46,45 +45,6 @@ impl Engine {
         let options = TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
         self.docker.tag_image(&id, Some(options)).await.map_err(EngineError::request(operation()))?;
         Ok(id)
-    }
-
-    /// Makes an image of a container's files, with the configuration of the image that it was made from.
-    ///
-    /// # Errors
-    /// When the engine refuses.
-    pub async fn commit(&self, container: &str, of: &str, repository: &str, tag: &str) -> Result<(), EngineError> {
-        let operation = || format!("commit container {container}");
-        let base = self.docker.inspect_image(of).await.map_err(EngineError::request(format!("inspect image {of}")))?;
-        let config = base.config.unwrap_or_default();
-        let config = ContainerConfig {
-            entrypoint: config.entrypoint,
-            cmd: config.cmd,
-            env: config.env,
-            stop_signal: config.stop_signal,
-            working_dir: config.working_dir,
-            user: config.user,
-            labels: config.labels,
-            ..ContainerConfig::default()
-        };
-        let options = CommitContainerOptionsBuilder::default().container(container).repo(repository).tag(tag).pause(true).build();
-        self.docker.commit_container(options, config).await.map_err(EngineError::request(operation()))?;
-        Ok(())
-    }
-
-    /// Removes an image; one that is not there is no error.
-    ///
-    /// # Errors
-    /// When the request fails.
-    pub async fn remove_image(&self, image: &str) -> Result<(), EngineError> {
-        match self
-            .docker
-            .remove_image(image, None::<RemoveImageOptions>, None)
-            .await
-            .map_err(EngineError::request(format!("remove image {image}")))
-        {
-            Err(e) if !e.is_not_found() => Err(e),
-            _ => Ok(()),
-        }
     }
 }
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use baked::{NodeImage, baked_images, node_images};
 pub use hosting::{Hosting, RecordingError, Running, client, start};
-pub use seen::{Seen, connects};
+pub use seen::Seen;
 
 use crate::cluster::kind_config;
 use crate::session::Session;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::mirror::record::{Access, Asked, read};
+use crate::mirror::record::{Access, read};
 use crate::session::Session;
 
 /// What the recorders saw from one moment on.
@@ -52,16 +52,4 @@ impl Seen {
             }
         }
     }
-}
-
-/// The hosts and ports that a proxy was asked to connect to, with the node that asked, by listener.
-#[must_use]
-pub fn connects(accesses: &[Access], on: &str) -> Vec<(Option<String>, String)> {
-    accesses
-        .iter()
-        .filter_map(|access| match &access.asked {
-            Asked::Proxy { listener, target, .. } if listener == on => Some((access.node.clone(), target.clone())),
-            _ => None,
-        })
-        .collect()
 }

@@ -4,11 +4,11 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::Spec;
 use super::catalog;
 use super::load::profile_layer;
 use super::profiles::profile;
 use super::version::Version;
+use super::{ProxyRecording, Spec};
 
 /// Something about a spec that a person should know before anything is provisioned. The texts are with the other texts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -58,7 +58,8 @@ pub fn advisories(spec: &Spec) -> Vec<Advisory> {
             newest: format!("1.{newest}"),
         });
     }
-    if spec.proxy.enabled {
+    // With a recording proxy the nodes get that one's address.
+    if spec.proxy.enabled && spec.recording.proxy == ProxyRecording::None {
         for (key, url) in [("proxy.http", &spec.proxy.http), ("proxy.https", &spec.proxy.https)] {
             if is_loopback(url) {
                 found.push(Advisory::LoopbackProxy { key: key.to_owned(), url: url.clone() });
@@ -66,7 +67,9 @@ pub fn advisories(spec: &Spec) -> Vec<Advisory> {
         }
     }
     let registry = spec.istio.hub.split('/').next().unwrap_or_default();
-    if !spec.mirrors.is_empty() && !spec.mirrors.contains_key(registry) && !spec.mirrors.contains_key("_default") {
+    // The recording mirror stands before every registry.
+    if !spec.recording.mirror && !spec.mirrors.is_empty() && !spec.mirrors.contains_key(registry) && !spec.mirrors.contains_key("_default")
+    {
         found.push(Advisory::IstioRegistryNotMirrored { istio: spec.istio.version.clone(), registry: registry.to_owned() });
     }
     found

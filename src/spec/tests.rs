@@ -488,11 +488,19 @@ fn advice_is_given_where_something_will_surprise() {
         let spec = files([]).set(["proxy.enabled=true", &format!("proxy.http={url}")]).ok();
         assert_eq!(advisories(&spec).len(), expected, "{url}");
         assert_eq!(advisories(&set(&format!("proxy.http={url}")).ok()), [], "{url}, but not enabled");
+        let recorded = files([]).set(["proxy.enabled=true", &format!("proxy.http={url}"), "recording.proxy=chained"]).ok();
+        assert_eq!(advisories(&recorded), [], "{url}, but it is this machine that asks it");
     }
     let istio = "istio.version=1.30.2";
     let missing = Advisory::IstioRegistryNotMirrored { istio: "1.30.2".to_owned(), registry: "registry.istio.io".to_owned() };
     assert_eq!(advisories(&set(istio).ok()), [missing]);
-    for fine in ["mirrors._default.server=http://m", "mirrors.registry.istio.io.server=http://m", "mirrors=", "istio.hub=docker.io/istio"] {
+    for fine in [
+        "mirrors._default.server=http://m",
+        "mirrors.registry.istio.io.server=http://m",
+        "mirrors=",
+        "istio.hub=docker.io/istio",
+        "recording.mirror=true",
+    ] {
         assert_eq!(advisories(&files([]).set([istio, fine]).ok()), [], "{fine}");
     }
 }
