@@ -26,6 +26,7 @@ pub mod faults;
 pub mod fixture;
 pub mod harness;
 pub mod journal;
+pub mod lint;
 pub mod mirror;
 pub mod outcomes;
 pub mod recording;

@@ -6,6 +6,7 @@ mod catalogue;
 mod choice;
 mod collect;
 mod environment;
+mod lint;
 mod plan;
 mod progress;
 mod run;
@@ -169,6 +170,13 @@ enum Command {
         #[arg(value_enum, default_value_t = catalogue::Kind::Outcomes)]
         what: catalogue::Kind,
     },
+    /// Say what is wrong with hosts.toml files of containerd and with systemd drop-ins of a proxy; the mirrors and the kind release of the spec
+    /// are what they are judged by.
+    Lint {
+        /// The files: NAME.toml, NAME.conf.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
     /// Explain a stage or an outcome.
     Explain {
         /// Its id.
@@ -277,6 +285,7 @@ async fn dispatch(cli: &Cli) -> Result<u8, Failure> {
         Command::Bundle { command } => bundle::bundle(global, command).await,
         Command::Plan => plan::plan(global).await,
         Command::List { what } => catalogue::list(global, *what),
+        Command::Lint { files } => lint::lint(global, files),
         Command::Explain { id } => catalogue::explain(global, id),
         Command::Env => environment::env(global),
         Command::Kubeconfig => environment::kubeconfig(global),

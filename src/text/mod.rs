@@ -20,6 +20,7 @@ const EN: &[(&str, &str)] = &[
     ("cli.ftl", include_str!("en/cli.ftl")),
     ("collect.ftl", include_str!("en/collect.ftl")),
     ("diagnoses.ftl", include_str!("en/diagnoses.ftl")),
+    ("lint.ftl", include_str!("en/lint.ftl")),
     ("outcomes.ftl", include_str!("en/outcomes.ftl")),
     ("report.ftl", include_str!("en/report.ftl")),
     ("stages.ftl", include_str!("en/stages.ftl")),

@@ -8,6 +8,7 @@
 //! - `selection`: a part of the outcomes is judged, left out with a reason, or judged again
 //! - `collect`: the bundle of a cluster, of a cluster that is gone, and of nothing
 //! - `existing`: a cluster that is there is judged, and neither it nor the kubeconfig that names it is changed
+//! - `lint`: the guide's own files are explained
 //! - `interrupt`: a signal in the middle of `kind create cluster`
 //!
 //! `machine` is the machine on which the binary runs: a private home and state directory, and a PATH with nothing on it. `engine` is the
@@ -23,6 +24,7 @@ mod catalogue;
 mod collect;
 mod crash;
 mod interrupt;
+mod lint;
 mod nothing_there;
 mod plan;
 mod preflight;

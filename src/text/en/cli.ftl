@@ -92,3 +92,5 @@ cli-bundle-bad = { $path } is not to be trusted: { $count } problems
 cli-bundle-signed-by = signed by the key { $id }
 cli-bundle-unsigned = not signed
 cli-bundle-serving = serving on { $url }
+cli-lint-unknown-file = { $file } is neither a .toml nor a .conf file, so nobody knows what it is to be
+cli-lint-nothing = nothing is wrong
