@@ -293,3 +293,21 @@ async fn ten_minutes_of_running_pods_take_no_ten_minutes_and_a_crash_in_it_is_se
     let error = waiter.stays("kube-system runs on", Duration::from_mins(10), || running(&seen.items())).await.unwrap_err();
     assert!(error.lasted.is_some() && error.last.contains("coredns"), "{error}");
 }
+
+proptest::proptest! {
+    /// The lint and the simulated containerd read `NO_PROXY` each by its own code; where they differ, one of them is wrong.
+    #[test]
+    fn the_lint_and_the_simulation_read_no_proxy_alike(
+        entries in proptest::collection::vec(
+            "(\\*|\\*?\\.?[a-c]{1,2}(\\.(svc|com)){0,2}(:(80|443))?|10\\.[0-9]{1,2}\\.0\\.0/(8|12|16|40)|172\\.18\\.0\\.[1-3](:443)?|fd00::/8| [a-c]\\.com )",
+            0..4,
+        ),
+        host in "([a-c]{1,2}(\\.(svc|com)){0,2}|10\\.[0-9]{1,2}\\.0\\.1|172\\.18\\.0\\.[1-3]|localhost|127\\.0\\.0\\.1|fd00::2)",
+        port in proptest::sample::select(vec![80_u16, 443]),
+    ) {
+        let value = entries.join(",");
+        let simulated = sim::net::go_proxy::ProxyConfig { no_proxy: value.clone(), ..Default::default() }.uses_proxy(&host, port);
+        let linted = !crate::lint::no_proxy::NoProxy::parse(&value).bypasses(&host, port);
+        proptest::prop_assert_eq!(simulated, linted, "{}: {}:{}", value, host, port);
+    }
+}
