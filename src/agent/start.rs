@@ -40,13 +40,19 @@ pub fn idle(var: impl Fn(&str) -> Option<String>) -> Duration {
     var(IDLE_VARIABLE).and_then(|v| v.parse().ok()).map_or(IDLE, Duration::from_secs)
 }
 
-/// How an agent is started: as given, else from the running program.
+/// How an agent is started, wherever it will run: as given, else from the running program; with the directories that it needs made, and told
+/// where the mirror's cache is.
 ///
 /// # Errors
-/// When the running program is not known.
+/// When the running program is not known, or a directory cannot be made.
 pub fn launch(session: &Session, given: Option<Launch>) -> Result<Launch, SessionError> {
     let own = || std::env::current_exe().map_err(|source| SessionError::Read { path: PathBuf::from("/proc/self/exe"), source });
-    given.map_or_else(|| own().map(|own| Launch::meshproof(own, session)), Ok)
+    let mut launch = given.map_or_else(|| own().map(|own| Launch::meshproof(own, session)), Ok)?;
+    for (_, directory) in launch.variables.iter().filter(|(name, _)| name == TMPDIR) {
+        std::fs::create_dir_all(directory).map_err(|source| SessionError::Write { path: PathBuf::from(directory), source })?;
+    }
+    launch.variables.push((CACHE_VARIABLE.to_owned(), mirror_cache(|name| std::env::var(name).ok()).into()));
+    Ok(launch)
 }
 
 /// Starts the agent and waits until what it hosts answers.
@@ -59,11 +65,7 @@ pub async fn start(context: &Context, launch: Option<Launch>) -> Result<(), Stag
     let launch = self::launch(session, launch)?;
     let failed = |source| SessionError::Write { path: log.clone(), source };
     let Launch { program, args, mut variables } = launch;
-    for (_, directory) in variables.iter().filter(|(name, _)| name == TMPDIR) {
-        std::fs::create_dir_all(directory).map_err(failed)?;
-    }
     variables.extend(std::env::var_os(IDLE_VARIABLE).map(|value| (IDLE_VARIABLE.to_owned(), value)));
-    variables.push((CACHE_VARIABLE.to_owned(), mirror_cache(|name| std::env::var(name).ok()).into()));
     let mut process = crate::tools::detach(&program, &args, &variables, &log).map_err(failed)?;
     context.journal.write(Event::Fact { name: "agent".into(), value: format!("process {}", process.pid()) });
     let config = super::config(&context.spec, context.provider.name());

@@ -22,6 +22,7 @@ use crate::mirror::cache::Cache;
 use crate::mirror::layout::Layout;
 use crate::mirror::record::Recorder;
 use crate::mirror::server::{Mirror, Settings};
+use crate::report::progress::mebibytes;
 use crate::text;
 use crate::tools::Tools;
 
@@ -190,10 +191,8 @@ fn line(event: &Event<'_>) -> String {
     }
 }
 
-/// Bytes in MiB, to a tenth, in whole numbers.
 fn mib(bytes: u64) -> String {
-    let tenths = bytes.saturating_mul(10).div_ceil(1 << 20);
-    format!("{}.{} MiB", tenths / 10, tenths % 10)
+    format!("{} MiB", mebibytes(bytes))
 }
 
 fn contents(global: &Global, dir: &Path) -> Result<u8, Failure> {

@@ -211,7 +211,8 @@ impl Kind {
             session: context.state().id,
             program: "/meshproof".to_owned(),
             args: launch.args.iter().map(|a| a.to_string_lossy().into_owned()).collect(),
-            variables: vec![(recording::CACHE_VARIABLE.to_owned(), cache.to_string_lossy().into_owned())],
+            // A test program knows by them that it is to be an agent.
+            variables: launch.variables.iter().map(|(name, value)| (name.clone(), value.to_string_lossy().into_owned())).collect(),
             binds,
         };
         context.journal.write(Event::Fact { name: "recorders".into(), value: format!("container {name}") });

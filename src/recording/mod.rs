@@ -17,7 +17,7 @@ pub use seen::Seen;
 
 use crate::cluster::kind_config;
 use crate::session::Session;
-use crate::spec::{HostCapability, MirrorHost, MirrorSpec, ProxyRecording, Spec};
+use crate::spec::{MirrorSpec, ProxyRecording, Spec};
 
 /// Registries that images come from without anybody having named them. Each gets a `hosts.toml` of its own beside `_default`, so that nodes
 /// show what goes where.
@@ -102,14 +102,7 @@ pub fn through(spec: &Spec, recorders: Option<&Recorders>) -> Spec {
     let mut through = spec.clone();
     let Some(recorders) = recorders else { return through };
     if spec.recording.mirror {
-        let url = recorders.mirror_url();
-        let host = MirrorHost {
-            url: url.clone(),
-            capabilities: vec![HostCapability::Pull, HostCapability::Resolve],
-            skip_verify: false,
-            override_path: false,
-        };
-        let mirror = MirrorSpec { server: Some(url), hosts: vec![host] };
+        let mirror = MirrorSpec { server: Some(recorders.mirror_url()), hosts: Vec::new() };
         let named: Vec<String> = spec.mirrors.keys().cloned().collect();
         let all = named.into_iter().chain(WELL_KNOWN.map(str::to_owned)).chain(["_default".to_owned()]);
         through.mirrors = all.map(|registry| (registry, mirror.clone())).collect();
@@ -128,14 +121,15 @@ pub fn certs_files(spec: &Spec, recorders: Option<&Recorders>) -> Vec<(String, S
     let mut files = kind_config::certs_files(&through(spec, recorders));
     let Some(recorders) = recorders.filter(|_| spec.recording.proxy != ProxyRecording::None) else { return files };
     let proxy = recorders.hosts_toml_url();
-    let itself = |registry: &str| {
-        format!("server = \"https://{registry}\"\n\n[host.\"https://{registry}\"]\n  capabilities = [\"pull\", \"resolve\"]\n")
+    let of = |registry: &str, server: &str| {
+        let content = kind_config::hosts_toml(&MirrorSpec { server: Some(server.to_owned()), hosts: Vec::new() });
+        (format!("{registry}/hosts.toml"), content)
     };
-    let file = |registry: &str, content: String| (format!("{registry}/hosts.toml"), content);
-    files.push(file(PROXIED_REGISTRY, itself(PROXIED_REGISTRY)));
+    files.push(of(PROXIED_REGISTRY, &format!("https://{PROXIED_REGISTRY}")));
+    let (path, content) = of(INERT_REGISTRY, &format!("https://{INERT_REGISTRY}"));
     let table = format!("  [host.\"https://{INERT_REGISTRY}\".proxy]\n    http = \"{proxy}\"\n    https = \"{proxy}\"\n");
-    files.push(file(INERT_REGISTRY, itself(INERT_REGISTRY) + &table));
-    files.push(file(CONTROL_REGISTRY, format!("server = \"{proxy}\"\n\n[host.\"{proxy}\"]\n  capabilities = [\"pull\", \"resolve\"]\n")));
+    files.push((path, content + &table));
+    files.push(of(CONTROL_REGISTRY, &proxy));
     files
 }
 

@@ -32,10 +32,7 @@ impl Seen {
     /// # Errors
     /// When the file cannot be read.
     pub fn read(&self) -> std::io::Result<Vec<Access>> {
-        match read(&self.file, self.from) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-            seen => seen.map(|(accesses, _)| accesses),
-        }
+        self.clone().take()
     }
 
     /// What there is by now and was not taken before.

@@ -92,12 +92,16 @@ pub fn line(record: &Record, texts: &Texts, verbose: bool) -> Option<String> {
     Some(one_line(&text))
 }
 
+/// Bytes in mebibytes to a tenth, rounded up, in whole numbers.
+pub(crate) fn mebibytes(bytes: u64) -> String {
+    let tenths = bytes.saturating_mul(10).div_ceil(1 << 20);
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
+
 /// Where a bundle is and what it holds, on one line.
 pub(super) fn collected(texts: &Texts, of: &Collected) -> String {
     let (files, left_out) = (of.files.to_string(), of.left_out.to_string());
-    // Tenths of a mebibyte, in whole numbers.
-    let tenths = (of.bytes * 10).div_ceil(1 << 20);
-    let size = format!("{}.{}", tenths / 10, tenths % 10);
+    let size = mebibytes(of.bytes);
     let args = [("dir", of.dir.as_str()), ("files", &files), ("size", &size), ("leftOut", &left_out)];
     one_line(&texts.with("report-collected", &args))
 }

@@ -386,7 +386,7 @@ pub fn random_id() -> String {
 /// A run id that sorts by time.
 #[must_use]
 pub fn run_id() -> String {
-    format!("{}-{}", Timestamp::now().strftime("%Y%m%dT%H%M%SZ"), &random_id()[..4])
+    format!("{}-{}", Timestamp::now().strftime("%Y%m%dT%H%M%SZ"), random_id())
 }
 
 #[cfg(test)]
