@@ -96,6 +96,12 @@ impl Fills {
         });
         (progress, repository)
     }
+
+    /// Whether nothing is being fetched.
+    #[cfg(test)]
+    pub(super) fn at_rest(&self) -> bool {
+        lock(&self.going).is_empty()
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -15,6 +15,7 @@ use crate::mirror::testing::Fake;
 
 /// A mirror that runs.
 struct Running {
+    mirror: Arc<Mirror>,
     address: SocketAddr,
     recorder: Recorder,
     cache: Cache,
@@ -33,10 +34,10 @@ async fn start_in(dir: TempDir, upstream: Option<upstream::Client>, layouts: Vec
     let mirror = Mirror::new(Settings { cache: cache.clone(), upstream, layouts, recorder: recorder.clone(), naming });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(mirror.serve(listener, std::future::pending()));
+    tokio::spawn(Arc::clone(&mirror).serve(listener, std::future::pending()));
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    Running { address, recorder, cache, dir, client }
+    Running { mirror, address, recorder, cache, dir, client }
 }
 
 async fn mirroring(fake: &Fake) -> Running {

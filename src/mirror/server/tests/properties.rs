@@ -67,6 +67,8 @@ async fn play(events: Vec<Event>) {
             Event::Fail => fake.fault("GET", 1, Fault::Status(500)),
             Event::Full(size) => mirror.cache.fill_disk(size),
             Event::Damage(b) => {
+                // What is damaged lies on the disk: a file that has just come is still given to whoever asks in that moment.
+                eventually(|| mirror.mirror.fills.at_rest().then_some(())).await;
                 let file = mirror.dir.path().join("blobs/sha256").join(digests[b].hex());
                 if let Ok(file) = std::fs::File::options().write(true).open(file) {
                     std::os::unix::fs::FileExt::write_all_at(&file, b"damage", 1000).unwrap();
