@@ -10,6 +10,7 @@ mod kind_images;
 mod kind_nodes;
 pub(crate) mod kind_recorders;
 mod kind_teardown;
+mod patience;
 mod provider;
 pub mod user_config;
 
@@ -19,12 +20,19 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use tower::buffer::BufferLayer;
+use tower::retry::RetryLayer;
 
+use patience::Patience;
 pub use provider::{Installs, Made, Part, Provider, Teardown};
 
 use crate::engine::{EngineError, ExecOutput};
 use crate::journal::Fidelity;
+
+/// Requests that a client takes before any of them has been handed to the connection, as kube's own client does.
+const IN_FLIGHT: usize = 1024;
 
 /// Something that an outcome needs and that not every environment has. Other crates may name their own.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -269,5 +277,6 @@ pub async fn client(path: &std::path::Path, context: &str) -> Result<kube::Clien
     // No answer and no byte of one for this long: an API server that hangs must not hang us. Watches are made anew more often than this.
     config.read_timeout = Some(std::time::Duration::from_secs(30));
     config.write_timeout = Some(std::time::Duration::from_secs(30));
-    kube::Client::try_from(config).map_err(|e| ClientError::Client { path: path.to_owned(), source: Box::new(e) })
+    let builder = ClientBuilder::try_from(config).map_err(|e| ClientError::Client { path: path.to_owned(), source: Box::new(e) })?;
+    Ok(builder.with_layer(&BufferLayer::new(IN_FLIGHT)).with_layer(&RetryLayer::new(Patience::new())).build())
 }
