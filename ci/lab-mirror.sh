@@ -118,7 +118,33 @@ jq -e '.counts.failed == 0 and .recorded.mirror > 20' "$work/bundled.json" >/dev
 ! grep -q '"from":"\(upstream\|cache\)"' "$MESHPROOF_STATE/recording/access.jsonl" || die 'something came from elsewhere'
 expect 0 "$meshproof" down >&2
 nothing_left
-docker rmi "$(docker images --format '{{.Repository}}:{{.Tag}}' kindest/node | grep -m1 -- -)" >&2
+
+say 'a node image that has everything of the bundle in it: up pulls nothing at all'
+baked=(--bundle "$work/everything.tar.zst" --set cluster.preloaded=true)
+expect 3 "$meshproof" up "${baked[@]}" >"$work/not-baked.txt" 2>"$work/not-baked.log"
+grep -q 'meshproof bundle bake' "$work/not-baked.txt" "$work/not-baked.log" || die 'nobody says how the node image is made'
+"$meshproof" bundle bake "$work/everything.tar.zst" >"$work/killed.txt" 2>&1 &
+baking=$!
+until docker ps --format '{{.Names}}' | grep -q meshproof-workshop; do
+  kill -0 "$baking" || die "baking ended: $(cat "$work/killed.txt")"
+  sleep 0.05
+done
+kill -9 "$baking"
+wait "$baking" || true
+expect 0 "$meshproof" bundle bake "$work/everything.tar.zst" --format json >"$work/baked.json"
+expect 0 "$meshproof" bundle bake "$work/everything.tar.zst" --format json >"$work/baked-again.json"
+jq -es '.[0].made and (.[1].made | not) and .[0].image == .[1].image' "$work/baked.json" "$work/baked-again.json" >/dev/null || die 'it was made twice'
+[ -z "$(docker ps -aq --filter label=dev.meshproof.workshop)" ] || die 'a container of a killed process is still there'
+expect 0 "$meshproof" up "${baked[@]}" --format json >"$work/preloaded.json"
+jq -e '.recorded.mirror == 0' "$work/preloaded.json" >/dev/null || die "something was pulled: $(cat "$MESHPROOF_STATE/recording/access.jsonl")"
+expect 0 "$meshproof" run "${baked[@]}" --format json >"$work/preloaded-run.json"
+[ "$(verdict "$work/preloaded-run.json" cluster.mirror.every-image)" = passed ] || die 'an image of the nodes is of unknown origin'
+# The cluster's nodes have the labels of their image, and must not be taken for what a killed process left.
+expect 0 "$meshproof" bundle bake "$work/everything.tar.zst" >&2
+expect 0 "$meshproof" verify "${baked[@]}" >"$work/preloaded-verify.txt"
+expect 0 "$meshproof" down >&2
+nothing_left
+docker images --format '{{.Repository}}:{{.Tag}}' kindest/node | grep -e '-[0-9a-f]\{12\}' | xargs docker rmi >&2
 hide_registry_from_this_machine D
 unreachable=
 open_wall

@@ -53,7 +53,7 @@ pub enum ExportError {
     Write(#[source] io::Error),
 }
 
-struct Blobs<'a>(&'a Layout);
+pub(super) struct Blobs<'a>(pub(super) &'a Layout);
 
 impl Shelf for Blobs<'_> {
     fn size(&self, digest: &Digest) -> Option<u64> {
@@ -106,7 +106,7 @@ pub fn export_docker_archive(layout: &Layout, name: &ImageName, target: &Target,
     Ok(image.config.digest)
 }
 
-fn plain(archive: &mut Builder<impl Write>, layout: &Layout, part: &Descriptor, path: &str) -> Result<(), ExportError> {
+pub(super) fn plain(archive: &mut Builder<impl Write>, layout: &Layout, part: &Descriptor, path: &str) -> Result<(), ExportError> {
     let from = layout.blob(&part.digest);
     let file = File::open(&from).map_err(|source| ExportError::Read { path: from, source })?;
     let (digest, _) = append(archive, layout, part, path, part.size, file.take(part.size))?;

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::contents::{Contents, Role, Target, ToolSource, WantedImage, WantedManifest, WantedTool};
 use super::manifest::images_of_manifest;
+use super::node_image::NodeImage;
 use super::record::{Record, RecordError};
-use crate::mirror::layout::{Layout, LayoutError};
+use crate::mirror::layout::LayoutError;
 use crate::mirror::name::{ImageName, NameError};
 use crate::spec::{Spec, catalog, to_document};
 
@@ -194,8 +195,8 @@ pub fn bind(spec: &mut Spec, dir: &Path, links: &Path) -> Result<(), Environment
         let found = record.manifests.iter().find(|m| m.name == name).ok_or_else(|| lacks(format!("manifest {name}")))?;
         *manifest = text(&found.path());
     }
-    let (_, name) = node_image(&spec.cluster.node_image, dir)?;
-    spec.cluster.node_image = name;
+    let node = NodeImage::find(&spec.cluster.node_image, dir)?;
+    spec.cluster.node_image = if spec.cluster.preloaded { node.preloaded_name(&record) } else { node.name };
     spec.recording.mirror = true;
     spec.bundle = Some(dir.display().to_string());
     Ok(())
@@ -213,31 +214,6 @@ fn linked(file: &Path, link: &Path) -> std::io::Result<()> {
     let new = new.path().join("link");
     std::os::unix::fs::symlink(file, &new)?;
     std::fs::rename(new, link)
-}
-
-/// The node image of a spec as the bundle has it, and the name that it gets in the engine. A name of its own, so that no image of the user's
-/// loses its name to it; it has the digest in it, so that two bundles do not get in each other's way.
-///
-/// # Errors
-/// When the bundle has none.
-pub fn node_image(wanted: &str, dir: &Path) -> Result<(ImageName, String), EnvironmentError> {
-    let layout = Layout::open(dir).map_err(|source| EnvironmentError::Layout { dir: dir.to_owned(), source })?;
-    // Bound already: the name leads back to the image.
-    let plain = |name: &ImageName| {
-        let digest = layout.resolve(&name.repository, &name.reference())?.digest;
-        let tag = name.tag.clone().unwrap_or_else(|| "bundled".to_owned());
-        Some((name.clone(), format!("{}:{tag}-{}", familiar(name), &digest.hex()[..12])))
-    };
-    let name: ImageName = wanted.parse().map_err(|source| EnvironmentError::Name { image: wanted.to_owned(), source })?;
-    let bound = layout.images().keys().filter_map(plain).find(|(_, bound)| bound == wanted);
-    let found = bound.or_else(|| plain(&name));
-    found.ok_or_else(|| EnvironmentError::Lacks { dir: dir.to_owned(), what: format!("node image {wanted}") })
-}
-
-/// As `docker` shows a name: without the host and the `library` that it takes for granted.
-fn familiar(name: &ImageName) -> String {
-    let full = name.repository.to_string();
-    full.strip_prefix("docker.io/library/").or(full.strip_prefix("docker.io/")).unwrap_or(&full).to_owned()
 }
 
 #[cfg(test)]

@@ -125,13 +125,21 @@ pub enum OpenError {
 /// When the spec is wrong, or the bundle cannot be used for it.
 pub fn load_bundled(mut request: Request, bundle: Option<&Path>, cache: &Path) -> Result<Spec, OpenError> {
     let Some(bundle) = bundle else { return Ok(load(&request)?) };
-    let unusable = |source| OpenError::Path { path: bundle.to_owned(), source };
-    let bundle = std::path::absolute(bundle).map_err(unusable)?;
-    let dir = if std::fs::metadata(&bundle).map_err(unusable)?.is_dir() { bundle.clone() } else { unpacked(&bundle, cache)? };
+    let dir = opened(bundle, cache)?;
     request.files.insert(0, spec_file(&dir));
     let mut spec = load(&request)?;
     bind(&mut spec, &dir, &cache.with_file_name("bundles").join("tools"))?;
     Ok(spec)
+}
+
+/// The directory of a bundle; a packed one is unpacked for it, as for [`load_bundled`].
+///
+/// # Errors
+/// When there is no such bundle, or it cannot be unpacked.
+pub fn opened(bundle: &Path, cache: &Path) -> Result<PathBuf, OpenError> {
+    let unusable = |source| OpenError::Path { path: bundle.to_owned(), source };
+    let bundle = std::path::absolute(bundle).map_err(unusable)?;
+    if std::fs::metadata(&bundle).map_err(unusable)?.is_dir() { Ok(bundle) } else { unpacked(&bundle, cache) }
 }
 
 fn unpacked(archive: &Path, cache: &Path) -> Result<PathBuf, OpenError> {

@@ -15,6 +15,7 @@
 //! it, so that its name still stands for upstream's digest; what is for other platforms is left out.
 
 pub mod archive;
+pub mod bake;
 pub mod blobs;
 pub mod contents;
 pub mod create;
@@ -27,6 +28,8 @@ pub mod fetch;
 pub mod gather;
 pub mod list;
 pub mod manifest;
+pub mod node_image;
+pub mod oci_export;
 pub mod pipe;
 pub mod record;
 pub mod sign;

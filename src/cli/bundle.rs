@@ -10,9 +10,10 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, Format, Global, print, print_json, run, select};
-use crate::bundle::archive::{Limits, pack, unpack};
+use crate::bundle::archive::{self, pack, unpack};
+use crate::bundle::bake::{BakeError, Step, bake};
 use crate::bundle::create::Event;
-use crate::bundle::gather::{Supply, gather};
+use crate::bundle::gather::{Supply, gather, opened};
 use crate::bundle::list::list;
 use crate::bundle::sign::{PrivateKey, PublicKey, keygen, sign};
 use crate::bundle::verify::{Report, verify};
@@ -42,6 +43,14 @@ pub(super) enum Command {
     List {
         /// The bundle's directory.
         bundle: PathBuf,
+    },
+    /// Make a node image that has every image of a bundle in it, so that an environment of it pulls nothing. It is made once.
+    Bake {
+        /// The bundle, packed or not.
+        bundle: PathBuf,
+        /// Another name for the image, for example to push it somewhere.
+        #[arg(long, value_name = "NAME")]
+        tag: Option<String>,
     },
     /// Serve the images of a bundle as a registry until interrupted.
     Serve {
@@ -116,6 +125,7 @@ pub(super) async fn bundle(global: &Global, command: &Command) -> Result<u8, Fai
             show(global, bundle, &verify(bundle, key.as_ref()).map_err(|e| failure(&e))?)
         }
         Command::List { bundle } => contents(global, bundle),
+        Command::Bake { bundle, tag } => bake_node_image(global, bundle, tag.as_deref()).await,
         Command::Serve { bundle, listen } => serve(bundle, *listen).await,
         Command::Keygen { name } => {
             let public = PathBuf::from(format!("{}.pub", name.display()));
@@ -134,7 +144,7 @@ pub(super) async fn bundle(global: &Global, command: &Command) -> Result<u8, Fai
         }
         Command::Unpack { file, dir, key } => {
             let key = public(key.as_deref())?;
-            unpack(file, dir, &Limits::default(), key.as_ref()).map_err(|e| failure(&e))?;
+            unpack(file, dir, &archive::Limits::default(), key.as_ref()).map_err(|e| failure(&e))?;
             done("cli-bundle-made", dir)
         }
     }
@@ -243,6 +253,46 @@ fn show(global: &Global, bundle: &Path, report: &Report) -> Result<u8, Failure> 
     Ok(code)
 }
 
+async fn bake_node_image(global: &Global, bundle: &Path, tag: Option<&str>) -> Result<u8, Failure> {
+    let texts = text::current();
+    let dir = opened(bundle, &select::cache()).map_err(|e| failure(&e))?;
+    let engine = Engine::connect(endpoint::find(|name| std::env::var(name).ok())).await.map_err(|e| failure(&e))?;
+    let progress = |step: Step| {
+        run::tell(&match step {
+            Step::NodeImage(image) => texts.with("cli-bundle-bake-node", &[("image", &image)]),
+            Step::Images(count) => texts.with("cli-bundle-bake-images", &[("count", &count.to_string())]),
+            Step::Commit => texts.get("cli-bundle-bake-commit"),
+        });
+    };
+    let waiting = select::waiting(global)?;
+    let baked = bake(&engine, &dir, &waiting, &progress, interrupted()?).await.map_err(|e| match e {
+        BakeError::Interrupted => Failure::new(130, &e, None),
+        other => failure(&other),
+    })?;
+    if let Some(tag) = tag {
+        engine.tag(&baked.image, tag).await.map_err(|e| failure(&e))?;
+    }
+    if global.format != Format::Human {
+        print_json(&json!({"image": baked.image, "images": baked.images, "made": baked.made}))?;
+        return Ok(0);
+    }
+    let key = if baked.made { "cli-bundle-baked" } else { "cli-bundle-baked-before" };
+    let args = [("image", baked.image.as_str()), ("bundle", &bundle.display().to_string())];
+    print(&texts.with(key, &args))?;
+    Ok(0)
+}
+
+/// Resolves when somebody wants the program to end.
+fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
 async fn serve(bundle: &Path, listen: SocketAddr) -> Result<u8, Failure> {
     let layout = Layout::open(bundle).map_err(|e| failure(&e))?;
     let scratch = tempfile::tempdir()?;
@@ -252,13 +302,6 @@ async fn serve(bundle: &Path, listen: SocketAddr) -> Result<u8, Failure> {
     let listener = TcpListener::bind(listen).await?;
     let url = format!("http://{}", listener.local_addr()?);
     print(&text::current().with("cli-bundle-serving", &[("url", &url)]))?;
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let stop = async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    };
-    mirror.serve(listener, stop).await;
+    mirror.serve(listener, interrupted()?).await;
     Ok(0)
 }

@@ -123,13 +123,25 @@ pub(super) fn settings_of(global: &Global, spec: Spec, session: Session, state: 
 }
 
 fn settings_with(global: &Global, spec: Spec, session: Session, provider: Arc<dyn Provider>) -> Result<Settings, Failure> {
+    Ok(Settings {
+        spec,
+        session,
+        provider,
+        waiting: waiting(global)?,
+        cache: tool_cache(var),
+        policy: policy(global)?,
+        registry: global.registry.clone(),
+    })
+}
+
+/// Waits by the clock on the wall, with limits as the options say over what the variables say.
+pub(super) fn waiting(global: &Global) -> Result<Waiting, Failure> {
     let scale = match global.timeout_scale {
         Some(scale) if (0.01..=100.0).contains(&scale) => scale,
         Some(_) => return Err(Failure::usage(text::current().get("cli-bad-timeout-scale"), None)),
         None => time_scale(var).map_err(|e| Failure::usage(e.to_string(), None))?,
     };
-    let waiting = Waiting::new(Arc::new(RealClock::default()), Limits::scaled(scale));
-    Ok(Settings { spec, session, provider, waiting, cache: tool_cache(var), policy: policy(global)?, registry: global.registry.clone() })
+    Ok(Waiting::new(Arc::new(RealClock::default()), Limits::scaled(scale)))
 }
 
 /// What is done with an environment: what the options say over what the variables say.

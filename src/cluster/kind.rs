@@ -432,6 +432,7 @@ impl Provider for Kind {
             if let Found::Foreign { container, .. } = self.find(context).await? {
                 return Err(refuse_foreign(context, container));
             }
+            self.baked(context).await?;
             if context.spec.bundle.is_none() && !engine.has_image(&context.spec.cluster.node_image).await? {
                 context.journal.write(Event::StageProgress {
                     stage: "preflight".into(),

@@ -11,7 +11,7 @@ use super::{Engine, EngineError};
 impl Engine {
     /// What `docker save` writes of an image: a stream of the archive.
     pub fn save(&self, image: &str) -> impl Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static {
-        let (docker, image) = (self.docker.clone(), image.to_owned());
+        let (docker, image) = (self.patient(), image.to_owned());
         // The engine's own stream borrows the name.
         sent(move |sender| async move {
             let mut chunks = docker.export_image(&image);
@@ -34,7 +34,8 @@ impl Engine {
         tag: &str,
     ) -> Result<String, EngineError> {
         let operation = || format!("load image {repository}:{tag}");
-        let mut said = self.docker.import_image_stream(ImportImageOptions::default(), archive, None);
+        let docker = self.patient();
+        let mut said = docker.import_image_stream(ImportImageOptions::default(), archive, None);
         let mut id = None;
         while let Some(step) = said.try_next().await.map_err(EngineError::request(operation()))? {
             // `Loaded image ID: sha256:…`, or with a name `Loaded image: …`.

@@ -4,6 +4,7 @@ mod containers;
 pub mod endpoint;
 mod images;
 mod network;
+mod workshop;
 
 use std::collections::HashMap;
 
@@ -18,6 +19,7 @@ use jiff::Timestamp;
 pub use containers::HostContainer;
 pub use endpoint::Endpoint;
 pub use network::{NETWORK_LABEL, NetworkState};
+pub use workshop::ImageCommand;
 
 /// The label that kind puts on its node containers, its value is the cluster's name. Source: kind `pkg/cluster/constants`.
 const CLUSTER_LABEL: &str = "io.x-k8s.kind.cluster";
@@ -26,6 +28,9 @@ const ROLE_LABEL: &str = "io.x-k8s.kind.role";
 
 /// An engine that does not begin to answer within this time does not answer at all.
 const REQUEST_LIMIT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// The same for what the engine answers only when it has taken, or made, a whole image.
+const IMAGE_LIMIT: std::time::Duration = std::time::Duration::from_secs(1800);
 
 /// Errors of the container engine.
 #[derive(Debug, thiserror::Error)]
@@ -140,6 +145,11 @@ impl Engine {
     #[must_use]
     pub fn is_local(&self) -> bool {
         cfg!(target_os = "linux") && self.endpoint.url.starts_with("unix://")
+    }
+
+    /// A connection for requests that move gigabytes.
+    fn patient(&self) -> Docker {
+        self.docker.clone().with_timeout(IMAGE_LIMIT)
     }
 
     /// What the engine says about its machine.

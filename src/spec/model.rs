@@ -59,6 +59,10 @@ pub struct ClusterSpec {
     pub kubernetes: String,
     /// Node image reference, with digest where the version catalog knows one.
     pub node_image: String,
+    /// Whether the node image holds every image that the environment needs, as `meshproof bundle bake` makes them: then nothing is pulled,
+    /// also not where a manifest says `imagePullPolicy: Always` (defect D14).
+    #[serde(default)]
+    pub preloaded: bool,
     /// Number of control-plane nodes, 1 or more.
     pub control_planes: u32,
     /// Number of worker nodes.

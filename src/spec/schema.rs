@@ -72,6 +72,7 @@ pub(super) const SPEC: Shape = Shape::Section(&[
             required("name", Shape::Text),
             required("kubernetes", Shape::Text),
             optional("nodeImage", Shape::Text),
+            required("preloaded", Shape::Bool),
             required("controlPlanes", Shape::Integer { min: 1, max: u32::MAX as i128 }),
             required("workers", Shape::Integer { min: 0, max: u32::MAX as i128 }),
             required("configPath", Shape::Text),

@@ -26,9 +26,10 @@ pub(super) async fn fetch(context: &StageContext, name: &str, source: &str) -> R
         && context.state().manifests.get(name).is_some_and(|kept| kept == source)
         && let Ok(text) = std::fs::read_to_string(context.session.manifest(name))
     {
-        return Ok(text);
+        return settled(context, source, text);
     }
     let text = fetch_text(source, &context.spec.downloads, MAX_TEXT_BYTES).await?;
+    let text = settled(context, source, text)?;
     keep(context, name, &text)?;
     context.record(|state| {
         state.manifests.insert(name.to_owned(), source.to_owned());
@@ -42,8 +43,25 @@ pub(super) async fn manifest(context: &StageContext, part: Part, name: &str, sou
         return fetch(context, name, source).await;
     }
     let text = context.provider.manifest(part, &context.spec)?;
+    let text = settled(context, source, text)?;
     keep(context, name, &text)?;
     Ok(text)
+}
+
+/// The manifest as it is applied: where nodes have all images, none is asked for elsewhere. With `imagePullPolicy: Always` the kubelet would ask
+/// a registry even for an image that the node has (defect D14).
+fn settled(context: &StageContext, source: &str, text: String) -> Result<String, StageError> {
+    if !context.spec.cluster.preloaded {
+        return Ok(text);
+    }
+    let mut all = objects(source, &text)?;
+    let containers = all.iter_mut().filter_map(|o| o.pointer_mut("/spec/template/spec/containers")?.as_array_mut()).flatten();
+    let mut changed = false;
+    for policy in containers.filter_map(|c| c.get_mut("imagePullPolicy")).filter(|policy| *policy == "Always") {
+        (*policy, changed) = ("IfNotPresent".into(), true);
+    }
+    // JSON is YAML.
+    Ok(if changed { all.iter().map(|object| format!("---\n{object:#}\n")).collect() } else { text })
 }
 
 fn keep(context: &StageContext, name: &str, text: &str) -> Result<(), StageError> {

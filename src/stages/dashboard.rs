@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::apply::{Named, apply, heeded_manifest, lacking, manifest, objects, plan, pods_ready, restart_stuck_pods};
 use super::{Action, Done, Found, PlanStep, StageContext, StageError};
 use crate::cluster::{Part, Provider};
+use crate::journal::Event;
 use crate::outcomes::DASHBOARD_NAMESPACE as NAMESPACE;
 use crate::spec::Spec;
 use crate::wait::{Limit, conditions};
@@ -50,6 +51,11 @@ impl Action for Dashboard {
             let wanted = deployments(source, &objects(source, &text)?)?;
             let client = context.client().await?;
             let api: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
+            if context.spec.cluster.preloaded {
+                context
+                    .journal
+                    .write(Event::Fact { name: "imagePullPolicy".into(), value: format!("IfNotPresent where {source} has Always") });
+            }
             apply(context, MANIFEST, &[], &text).await?;
             restart_stuck_pods(context, NAMESPACE).await?;
             let mut waiter = context.waiting.waiter();
@@ -64,7 +70,10 @@ impl Action for Dashboard {
     }
 
     fn plan(&self, spec: &Spec, provider: &dyn Provider) -> Vec<PlanStep> {
-        let documented = vec![PlanStep::command(["kubectl", "apply", "-f", &spec.dashboard.manifest])];
+        let mut documented = vec![PlanStep::command(["kubectl", "apply", "-f", &spec.dashboard.manifest])];
+        if spec.cluster.preloaded {
+            documented.push(PlanStep::note("plan-preloaded", &[]));
+        }
         plan(Part::Dashboard, MANIFEST, documented, spec, provider)
     }
 

@@ -11,6 +11,8 @@ pub enum Limit {
     ShortCommand,
     /// `kind create cluster`: pulls the node image when it is not there and retries four times.
     ClusterCreate,
+    /// A node image is put into the engine, changed there and kept.
+    NodeImage,
     /// `kind delete cluster`.
     ClusterDelete,
     /// The API server answers.
@@ -67,6 +69,7 @@ impl Limit {
             Self::ImagePull => 90,
             Self::Dashboard | Self::IstioReady => 300,
             Self::IstioInstall => 1260,
+            Self::NodeImage => 1800,
             Self::SharedEnvironment => 3600,
         })
     }

@@ -76,6 +76,17 @@ fn every_image_comes_through_the_mirror_and_every_node_asks_the_proxy() {
 }
 
 #[test]
+fn nodes_that_have_every_image_pull_none() {
+    let machine = Machine::new();
+    let up = ["up", "--format", "json", "--backend", "embedded", "--set", "kubectlProxy.port=0", "--set", "recording.mirror=true"];
+    for preloaded in [true, false] {
+        let _down = Down(&machine);
+        let json = machine.run(&[&up[..], &["--set", &format!("cluster.preloaded={preloaded}")]].concat()).code(0).json();
+        assert_eq!(json["recorded"]["mirror"] == 0, preloaded, "{}", json["recorded"]);
+    }
+}
+
+#[test]
 fn a_bundle_that_is_none_is_refused_before_anything_is_made() {
     let machine = Machine::new();
     let said = machine.run(&[&RUN[..], &["--backend", "embedded", "--bundle", "no-such-bundle"]].concat()).code(2).without_result();

@@ -97,13 +97,15 @@ pub async fn host(spec: &Spec, session: &Session) -> Result<Hosted, HostError> {
         proxy = Some(playing);
     }
     let recorders = if spec.recording.is_on() { Some(record(spec, session, &network, &plain, proxy.as_ref()).await?) } else { None };
+    // As a baked node image has what the registries have.
+    let on_nodes = if spec.cluster.preloaded { registry_images(spec) } else { preloaded(spec) };
     let settings = sim::Settings {
         name: spec.cluster.name.clone(),
         version: format!("v{}", spec.cluster.kubernetes),
         containerd: containerd(spec),
         machines: machines(spec, &certs),
         objects: Vec::new(),
-        preloaded: preloaded(spec).iter().map(baked).collect::<Result<_, _>>()?,
+        preloaded: on_nodes.iter().map(baked).collect::<Result<_, _>>()?,
         workloads: workloads(spec),
         network,
         registries: vec![plain.clone(), secure.clone()],

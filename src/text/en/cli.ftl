@@ -91,6 +91,15 @@ cli-bundle-good = { $path } is whole and true ({ $size } read)
 cli-bundle-bad = { $path } is not to be trusted: { $count } problems
 cli-bundle-signed-by = signed by the key { $id }
 cli-bundle-unsigned = not signed
+cli-bundle-bake-node = the node image becomes { $image } in the engine
+cli-bundle-bake-images = { $count } images go into a container of it
+cli-bundle-bake-commit = the container becomes an image
+cli-bundle-baked =
+    baked: { $image }
+    use it: meshproof run --bundle { $bundle } --set cluster.preloaded=true
+cli-bundle-baked-before =
+    baked before: { $image }
+    use it: meshproof run --bundle { $bundle } --set cluster.preloaded=true
 cli-bundle-serving = serving on { $url }
 cli-lint-unknown-file = { $file } is neither a .toml nor a .conf file, so nobody knows what it is to be
 cli-lint-nothing = nothing is wrong

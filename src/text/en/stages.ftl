@@ -15,6 +15,7 @@ plan-tool = find { $tool } { $version } on PATH or in the tool cache, else downl
 plan-preflight-simulated = check the port of kubectl proxy; look for kubectl and istioctl on PATH (nothing is downloaded)
 plan-agent = start a process that hosts a simulated cluster of { $nodes }, with Kubernetes { $kubernetes } and containerd { $containerd } as they behave
 plan-on-node = run on { $node }: { $command }
+plan-preloaded = with imagePullPolicy IfNotPresent where it says Always, since the nodes have every image
 plan-apply = apply it through the API, server-side
 plan-admin-user = create ServiceAccount { $user } and bind it to cluster-admin, through the API
 plan-existing = look in the cluster of the context { $context } whether it is true; nothing is made, changed or removed there
@@ -63,6 +64,8 @@ refusal-inotify = fs.inotify.{ $name } is { $has }, which is too little for a ki
     .hint = sysctl fs.inotify.{ $name }={ $needs }
 refusal-bundle = The bundle cannot be used: { $why }
     .hint = meshproof bundle verify shows what is wrong with it
+refusal-not-baked = The container engine has no image { $image }, in which everything of the bundle would be
+    .hint = meshproof bundle bake { $bundle } makes it; or leave out cluster.preloaded
 refusal-bundle-simulated = A simulated cluster has images and manifests of its own and takes nothing from a bundle
     .hint = Use --backend kind
 refusal-recorders-no-address = This machine has no address on the nodes' network to listen on ({ $address }), as recording.host asks

@@ -1,0 +1,258 @@
+//! A node image that has every image of a bundle in it, so that nodes pull nothing.
+//!
+//! It is made as kind makes its own: containerd runs in a container of the node image, imports the images into the namespace of Kubernetes
+//! without unpacking them, and the container becomes an image. Source: kind `pkg/build/nodeimage/imageimporter.go`.
+
+use std::path::{Path, PathBuf};
+
+use super::contents::Role;
+use super::docker_export::ExportError;
+use super::environment::{EnvironmentError, node_platform};
+use super::node_image::{NodeImage, NodeImageError, others};
+use super::oci_export::export_oci_archive;
+use super::pipe;
+use super::record::{BUNDLE_JSON, Record, RecordError};
+use super::verify::read_bounded;
+use crate::engine::{Engine, EngineError, ImageCommand};
+use crate::mirror::layout::{Layout, LayoutError};
+use crate::mirror::name::ImageName;
+use crate::session::Owner;
+use crate::wait::{Limit, Progress, WaitError, Waiting};
+
+/// Where the images are in the container while they are imported.
+const PLACE: &str = "meshproof-images";
+/// The program that keeps the images of a node.
+const CONTAINERD: &str = "containerd";
+/// How often containerd is asked whether it is there.
+const ASK_EVERY: std::time::Duration = std::time::Duration::from_millis(100);
+/// Lines of its log that may tell why it is not.
+const LOG_LINES: usize = 5;
+
+/// Errors of baking.
+#[derive(Debug, thiserror::Error)]
+pub enum BakeError {
+    /// `bundle.json` cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// `bundle.json` is refused.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The images of the bundle cannot be read.
+    #[error("the images of the bundle {dir} cannot be read")]
+    Layout {
+        /// The bundle.
+        dir: PathBuf,
+        /// Why.
+        source: LayoutError,
+    },
+    /// The bundle has no node image, or several.
+    #[error("the bundle has {count} node images, and exactly one can be baked")]
+    NodeImages {
+        /// How many.
+        count: usize,
+    },
+    /// The node image cannot be found in the bundle.
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+    /// The node image cannot be put into the engine.
+    #[error(transparent)]
+    NodeImage(#[from] NodeImageError),
+    /// The engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The images cannot be taken out of the bundle.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// What containerd writes would not become part of the image.
+    #[error("the node image {image} keeps {volume} in a volume, so nothing can be added to it")]
+    Volume {
+        /// The image.
+        image: String,
+        /// The volume.
+        volume: String,
+    },
+    /// Something took too long, or containerd did not come up.
+    #[error(transparent)]
+    Wait(#[from] WaitError),
+    /// containerd refused the images.
+    #[error("containerd of the node image cannot import the images: {said}")]
+    Import {
+        /// What `ctr` said last.
+        said: String,
+    },
+    /// containerd took the archive and does not have all of it.
+    #[error("containerd of the node image lacks {images} after it imported them")]
+    Lacks {
+        /// Their names.
+        images: String,
+    },
+    /// Somebody does not want it any more.
+    #[error("interrupted; nothing was made")]
+    Interrupted,
+}
+
+/// What is being done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// The node image goes into the engine.
+    NodeImage(String),
+    /// So many images go into a container of it.
+    Images(usize),
+    /// The container becomes an image.
+    Commit,
+}
+
+/// A baked node image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Baked {
+    /// Its name in the engine.
+    pub image: String,
+    /// What it has beside the node image's own.
+    pub images: Vec<ImageName>,
+    /// Whether it was made now; otherwise it was there.
+    pub made: bool,
+}
+
+/// Makes the node image of a bundle that has all its other images in it, unless the engine has it. `stop` breaks it off.
+///
+/// # Errors
+/// When the bundle is not whole, the engine or containerd refuses something, or it takes too long. Nothing is left then.
+pub async fn bake(
+    engine: &Engine,
+    dir: &Path,
+    waiting: &Waiting,
+    progress: &(dyn Fn(Step) + Sync),
+    stop: impl Future<Output = ()>,
+) -> Result<Baked, BakeError> {
+    let path = dir.join(BUNDLE_JSON);
+    let record = Record::parse(&read_bounded(&path).map_err(|source| BakeError::Read { path, source })?)?;
+    let layout = Layout::open(dir).map_err(|source| BakeError::Layout { dir: dir.to_owned(), source })?;
+    let mut nodes = record.images.iter().filter(|image| image.role == Role::Node);
+    let (Some(node), None) = (nodes.next(), nodes.next()) else {
+        return Err(BakeError::NodeImages { count: record.images.iter().filter(|image| image.role == Role::Node).count() });
+    };
+    let node = NodeImage::find(&node.name.to_string(), dir)?;
+    let images: Vec<ImageName> = others(&record).map(|image| image.name.clone()).collect();
+    let baked = Baked { image: node.preloaded_name(&record), images, made: true };
+    remove_left_over(engine).await?;
+    if engine.has_image(&baked.image).await? {
+        return Ok(Baked { made: false, ..baked });
+    }
+
+    let container = format!("meshproof-workshop-{}", crate::session::run_id());
+    let bench = Bench { engine, waiting, container: &container, layout };
+    let work = async {
+        progress(Step::NodeImage(node.name.clone()));
+        node.load(engine).await?;
+        bench.make(&node.name, &baked, progress).await
+    };
+    let worked = tokio::select! {
+        worked = waiting.within("the node image is made", Limit::NodeImage, work) => worked.map_err(BakeError::Wait).flatten(),
+        () = stop => Err(BakeError::Interrupted),
+    };
+    let removed = engine.remove_workshop(&container).await;
+    worked?;
+    removed?;
+    Ok(baked)
+}
+
+/// Containers of processes that were killed at this.
+async fn remove_left_over(engine: &Engine) -> Result<(), EngineError> {
+    for (container, owner) in engine.workshops().await? {
+        if serde_json::from_str::<Owner>(&owner).is_ok_and(|owner| !owner.alive()) {
+            engine.remove_workshop(&container).await?;
+        }
+    }
+    Ok(())
+}
+
+/// A container in which a node image is changed.
+struct Bench<'a> {
+    engine: &'a Engine,
+    waiting: &'a Waiting,
+    container: &'a str,
+    layout: Layout,
+}
+
+impl Bench<'_> {
+    async fn make(&self, node: &str, baked: &Baked, progress: &(dyn Fn(Step) + Sync)) -> Result<(), BakeError> {
+        let Self { engine, container, .. } = self;
+        let command = engine.image_command(node).await?;
+        if let Some(volume) = command.volumes.iter().find(|v| Path::new("/var/lib/containerd").starts_with(v)) {
+            return Err(BakeError::Volume { image: node.to_owned(), volume: volume.clone() });
+        }
+        let me = serde_json::to_string(&Owner::me()).expect("it has string keys only");
+        engine.open_workshop(container, node, CONTAINERD, &me).await?;
+        self.containerd_answers().await?;
+        progress(Step::Images(baked.images.len()));
+        self.send(&baked.images).await?;
+        self.import().await?;
+        self.has_all(&baked.images).await?;
+        progress(Step::Commit);
+        engine.terminate(container).await?;
+        let command = ImageCommand { volumes: Vec::new(), ..command };
+        Ok(engine.commit(container, &baked.image, command).await?)
+    }
+
+    async fn containerd_answers(&self) -> Result<(), BakeError> {
+        let attempt = async || match self.engine.exec(self.container, &["ctr", "version"]).await {
+            Ok(output) if output.code == 0 => Progress::Ready(()),
+            Ok(output) => Progress::NotYet(last_line(&output.stderr)),
+            // The container has ended, as a rule; its log may say why.
+            Err(e) => {
+                let log = self.engine.log_tail(self.container, LOG_LINES).await.unwrap_or_default();
+                let status = format!("{}: {}", crate::error::one_line(&e), log.join(" | "));
+                Progress::Terminal(crate::wait::Terminal { status, grace: std::time::Duration::ZERO })
+            }
+        };
+        Ok(self.waiting.poll("containerd of the node image answers", Limit::RuntimeRestart, ASK_EVERY, attempt).await?)
+    }
+
+    async fn send(&self, images: &[ImageName]) -> Result<(), BakeError> {
+        let (mut writer, archive) = pipe::writer();
+        let (layout, images) = (self.layout.clone(), images.to_vec());
+        let written = tokio::task::spawn_blocking(move || {
+            export_oci_archive(&layout, &images, &node_platform(), PLACE, &mut writer)?;
+            writer.finish().map_err(ExportError::Write)
+        });
+        let sent = self.engine.unpack(self.container, archive).await;
+        match written.await {
+            // The engine broke off, and says why.
+            Ok(Err(ExportError::Write(_))) if sent.is_err() => {}
+            Ok(written) => written?,
+            Err(e) => std::panic::resume_unwind(e.into_panic()),
+        }
+        Ok(sent?)
+    }
+
+    async fn import(&self) -> Result<(), BakeError> {
+        // Unpacked is only what a node runs, and on that node: layers and their files together would be twice the size of the image.
+        let script = format!(
+            "cd /{PLACE}; tar -cf - . | ctr --namespace=k8s.io images import --platform={} --no-unpack -; rm -rf /{PLACE}",
+            node_platform()
+        );
+        let output = self.engine.exec(self.container, &["bash", "-e", "-o", "pipefail", "-c", &script]).await?;
+        if output.code == 0 { Ok(()) } else { Err(BakeError::Import { said: last_line(&output.stderr) }) }
+    }
+
+    /// Whether everything is there under the name that pods use.
+    async fn has_all(&self, images: &[ImageName]) -> Result<(), BakeError> {
+        let output = self.engine.exec(self.container, &["ctr", "--namespace=k8s.io", "images", "ls", "--quiet"]).await?;
+        let there: Vec<&str> = output.stdout.lines().map(str::trim).collect();
+        let name = |image: &ImageName| match (&image.tag, &image.digest) {
+            (Some(tag), _) => format!("{}:{tag}", image.repository),
+            (None, digest) => format!("{}@{}", image.repository, digest.as_ref().map(ToString::to_string).unwrap_or_default()),
+        };
+        let lacking: Vec<String> = images.iter().map(name).filter(|name| !there.contains(&name.as_str())).collect();
+        if lacking.is_empty() { Ok(()) } else { Err(BakeError::Lacks { images: lacking.join(", ") }) }
+    }
+}
+
+fn last_line(text: &str) -> String {
+    text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().chars().take(400).collect()
+}
