@@ -30,7 +30,7 @@ const ROLE_LABEL: &str = "io.x-k8s.kind.role";
 const REQUEST_LIMIT: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// The same for what the engine answers only when it has taken, or made, a whole image.
-const IMAGE_LIMIT: std::time::Duration = std::time::Duration::from_secs(1800);
+const IMAGE_LIMIT: std::time::Duration = std::time::Duration::from_mins(30);
 
 /// Errors of the container engine.
 #[derive(Debug, thiserror::Error)]

@@ -5,6 +5,7 @@
 
 mod answer;
 mod blob;
+mod buffers;
 mod conditions;
 mod fills;
 mod list;

@@ -13,17 +13,17 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::answer::{Broken, Note, chain};
+use super::buffers::{BUFFER, read_buffer};
 use super::fills::{Part, Progress, blocking, reason};
-use crate::mirror::hashing::read_at;
 use crate::mirror::name::{Digest, Repository};
 use crate::mirror::upstream::{BlobStream, Client};
 
-/// How much is read and sent at once.
-const CHUNK: u64 = 512 * 1024;
+/// How much is read and sent at once. Two of them fit into a processor's cache, so that what was read is sent from there.
+const CHUNK: u64 = BUFFER as u64;
 
 /// A file whose content is known to be true, from one byte to before another.
 pub(super) fn file(file: Arc<File>, start: u64, end: u64) -> BoxStream<'static, Result<Bytes, Broken>> {
-    let ahead: Option<JoinHandle<io::Result<Vec<u8>>>> = None;
+    let ahead: Option<JoinHandle<io::Result<Bytes>>> = None;
     stream::unfold((file, start, ahead), move |(file, at, ahead)| async move {
         if at >= end {
             return None;
@@ -31,7 +31,7 @@ pub(super) fn file(file: Arc<File>, start: u64, end: u64) -> BoxStream<'static, 
         let read = |at: u64| {
             let file = Arc::clone(&file);
             let length = usize::try_from(CHUNK.min(end - at)).unwrap_or(0);
-            tokio::task::spawn_blocking(move || read_at(&file, at, length))
+            tokio::task::spawn_blocking(move || read_buffer(&file, at, length))
         };
         let bytes = match ahead.unwrap_or_else(|| read(at)).await {
             Ok(Ok(bytes)) if bytes.is_empty() => Err(Broken("the file has become shorter".to_owned())),
@@ -43,7 +43,7 @@ pub(super) fn file(file: Arc<File>, start: u64, end: u64) -> BoxStream<'static, 
                 let next = at + bytes.len() as u64;
                 // The next piece is read while this one is sent.
                 let ahead = (next < end).then(|| read(next));
-                Some((Ok(bytes.into()), (file, next, ahead)))
+                Some((Ok(bytes), (file, next, ahead)))
             }
             Err(e) => Some((Err(e), (file, end, None))),
         }
@@ -147,12 +147,12 @@ impl Follower {
 
     async fn read(&mut self, file: Arc<File>, limit: u64) -> Result<Bytes, Broken> {
         let (at, length) = (self.at, usize::try_from(CHUNK.min(limit - self.at)).unwrap_or(0));
-        let bytes = blocking(move || read_at(&file, at, length)).await.map_err(|e| Broken(format!("cannot read the file: {e}")))?;
+        let bytes = blocking(move || read_buffer(&file, at, length)).await.map_err(|e| Broken(format!("cannot read the file: {e}")))?;
         if bytes.is_empty() {
             return Err(Broken("the file has become shorter".to_owned()));
         }
         self.at += bytes.len() as u64;
-        Ok(bytes.into())
+        Ok(bytes)
     }
 
     async fn next_alone(&mut self) -> Result<Option<Bytes>, Broken> {

@@ -1,6 +1,7 @@
 mod air_gapped;
 mod blobs;
 mod conformance;
+mod killed;
 mod manifests;
 mod properties;
 
