@@ -121,6 +121,8 @@ nothing_left
 
 say 'a node image that has everything of the bundle in it: up pulls nothing at all'
 baked=(--bundle "$work/everything.tar.zst" --set cluster.preloaded=true)
+# The same bundle gives the same name, and an earlier run may have been killed.
+docker images --format '{{.Repository}}:{{.Tag}}' kindest/node | grep -e -with- | xargs -r docker rmi >&2
 expect 3 "$meshproof" up "${baked[@]}" >"$work/not-baked.txt" 2>"$work/not-baked.log"
 grep -q 'meshproof bundle bake' "$work/not-baked.txt" "$work/not-baked.log" || die 'nobody says how the node image is made'
 "$meshproof" bundle bake "$work/everything.tar.zst" >"$work/killed.txt" 2>&1 &
@@ -154,3 +156,9 @@ expect 0 "$meshproof" run "${recorded[@]}" --set recording.host=container --set 
 grep -q '0 failed' "$work/container.txt" || die 'the mirror in a container does not do'
 expect 0 "$meshproof" down >&2
 nothing_left
+
+say 'real registries, and a proxy in the way, as containers'
+envoy=$LAB_REGISTRY_LOCAL/istio/proxyv2:$(istioctl version --remote=false | sed -n 's/^client version: //p')
+docker pull -q "$envoy" >&2
+(cd "$root" && ENVOY_IMAGE=$envoy cargo test --locked -p mirror-in-containers) >&2 || die 'the mirror does not work with other registries and proxies'
+docker rmi "$envoy" >/dev/null

@@ -2,7 +2,9 @@
 # shellcheck shell=bash
 
 start=$(date +%s)
-say() { echo "lab test: [$(($(date +%s) - start))s] $*" >&2; }
+# Also where the output of a command goes to a file, what went wrong must not.
+exec 9>&2
+say() { echo "lab test: [$(($(date +%s) - start))s] $*" >&9; }
 die() { say "FAILED: $*"; exit 1; }
 # expect CODE COMMAND…: the exit code is part of what is promised
 expect() {

@@ -18,6 +18,7 @@ cargo build --release --locked --quiet --example bench-mirror
 work=$(mktemp -d)
 pids=()
 finish() {
+  [ -z "${id:-}" ] || docker rm "$id" >/dev/null
   for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
   MESHPROOF_STATE=$work/state "$target/meshproof" down >/dev/null 2>&1 || true
   rm -rf "$work"
@@ -46,6 +47,7 @@ echo "machine: $(nproc) cores, $(awk '/MemTotal/ { printf "%.0f GiB", $2 / 10485
 id=$(docker create registry:3)
 docker export "$id" | tar -x -C "$work" --wildcards --strip-components=1 'bin/registry' 'usr/bin/registry' 2>/dev/null || true
 docker rm "$id" >/dev/null
+id=
 peer=$(find "$work" -name registry -type f)
 cat >"$work/registry.yml" <<YAML
 version: 0.1

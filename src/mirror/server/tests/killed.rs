@@ -20,6 +20,7 @@ const SIZE: usize = 24 << 20;
 
 #[tokio::test]
 #[ignore = "the process that the other test starts and kills"]
+#[expect(clippy::print_stdout, reason = "it is how the other test learns the address")]
 async fn serve_until_killed() {
     let variable = |name: &str| std::env::var(name).expect("it is set by whoever starts this");
     let upstream = crate::mirror::testing::client(vec![Endpoint::new(variable(UPSTREAM))]);
@@ -32,6 +33,7 @@ async fn serve_until_killed() {
 }
 
 /// A mirror in a process of its own, and its address.
+#[expect(clippy::disallowed_methods, reason = "a process that is killed, and no tool")]
 async fn process(cache: &Path, fake: &Fake) -> (Child, String) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "mirror::server::tests::killed::serve_until_killed", "--nocapture"])
