@@ -122,7 +122,7 @@ nothing_left
 say 'a node image that has everything of the bundle in it: up pulls nothing at all'
 baked=(--bundle "$work/everything.tar.zst" --set cluster.preloaded=true)
 # The same bundle gives the same name, and an earlier run may have been killed.
-docker images --format '{{.Repository}}:{{.Tag}}' kindest/node | grep -e -with- | xargs -r docker rmi >&2
+docker images --format '{{.Repository}}:{{.Tag}}' kindest/node | sed -n '/-with-/p' | xargs -r docker rmi >&2
 expect 3 "$meshproof" up "${baked[@]}" >"$work/not-baked.txt" 2>"$work/not-baked.log"
 grep -q 'meshproof bundle bake' "$work/not-baked.txt" "$work/not-baked.log" || die 'nobody says how the node image is made'
 "$meshproof" bundle bake "$work/everything.tar.zst" >"$work/killed.txt" 2>&1 &

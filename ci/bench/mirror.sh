@@ -18,6 +18,8 @@ cargo build --release --locked --quiet --example bench-mirror
 work=$(mktemp -d)
 pids=()
 finish() {
+  # The node image of the bundle has the first part of the same name.
+  [ -z "${baked:-}" ] || docker rmi "$baked" "${baked%-with-*}" >/dev/null 2>&1 || true
   [ -z "${id:-}" ] || docker rm "$id" >/dev/null
   for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
   MESHPROOF_STATE=$work/state "$target/meshproof" down >/dev/null 2>&1 || true
@@ -86,7 +88,7 @@ four() {
     curl -fsS -o /dev/null "$1" &
     all+=("$!")
   done
-  wait "${all[@]}"
+  for pid in "${all[@]}"; do wait "$pid"; done
 }
 # One connection, as a node keeps it.
 small() { curl -fsS -H "$accept" -o /dev/null "$1?ns=docker.io&n=[1-2000]"; }
@@ -115,7 +117,7 @@ echo "peak memory of the mirror: $((before / 1024)) MiB before, $(($(high) / 102
 export MESHPROOF_STATE=$work/state MESHPROOF_BACKEND=kind MESHPROOF_MIRROR_CACHE=$work/cache
 from=(--set recording.mirror=true --set "mirrors={docker.io: {server: \"http://$LAB_REGISTRY_LOCAL\"}}")
 "$target/meshproof" bundle create "$work/bundle" "${from[@]:2}" >/dev/null 2>&1
-"$target/meshproof" bundle bake "$work/bundle" 2>/dev/null
+baked=$("$target/meshproof" bundle bake "$work/bundle" --format json | jq -r .image)
 up() {
   local name=$1
   shift

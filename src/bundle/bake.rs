@@ -5,6 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
+use jiff::{SignedDuration, Timestamp};
+
 use super::contents::Role;
 use super::docker_export::ExportError;
 use super::environment::{EnvironmentError, node_platform};
@@ -13,7 +17,7 @@ use super::oci_export::export_oci_archive;
 use super::pipe;
 use super::record::{BUNDLE_JSON, Record, RecordError};
 use super::verify::read_bounded;
-use crate::engine::{Engine, EngineError, ImageCommand};
+use crate::engine::{Engine, EngineError, Workshop};
 use crate::mirror::layout::{Layout, LayoutError};
 use crate::mirror::name::ImageName;
 use crate::session::Owner;
@@ -92,7 +96,7 @@ pub enum BakeError {
         images: String,
     },
     /// Somebody does not want it any more.
-    #[error("interrupted; nothing was made")]
+    #[error("interrupted; no container is left")]
     Interrupted,
 }
 
@@ -121,13 +125,14 @@ pub struct Baked {
 /// Makes the node image of a bundle that has all its other images in it, unless the engine has it. `stop` breaks it off.
 ///
 /// # Errors
-/// When the bundle is not whole, the engine or containerd refuses something, or it takes too long. Nothing is left then.
+/// When the bundle is not whole, the engine or containerd refuses something, or it takes too long. No container is left then; the node image
+/// may be in the engine.
 pub async fn bake(
     engine: &Engine,
     dir: &Path,
     waiting: &Waiting,
     progress: &(dyn Fn(Step) + Sync),
-    stop: impl Future<Output = ()>,
+    stop: impl Future<Output = ()> + Send,
 ) -> Result<Baked, BakeError> {
     let path = dir.join(BUNDLE_JSON);
     let record = Record::parse(&read_bounded(&path).map_err(|source| BakeError::Read { path, source })?)?;
@@ -139,48 +144,60 @@ pub async fn bake(
     let node = NodeImage::find(&node.name.to_string(), dir)?;
     let images: Vec<ImageName> = others(&record).map(|image| image.name.clone()).collect();
     let baked = Baked { image: node.preloaded_name(&record), images, made: true };
-    remove_left_over(engine).await?;
+    remove_left_over(engine, waiting).await?;
     if engine.has_image(&baked.image).await? {
         return Ok(Baked { made: false, ..baked });
     }
 
     let container = format!("meshproof-workshop-{}", crate::session::run_id());
-    let bench = Bench { engine, waiting, container: &container, layout };
-    let work = async {
+    let bench = Bench { engine, waiting, container: &container, layout, stop: stop.boxed().shared() };
+    let worked = async {
         progress(Step::NodeImage(node.name.clone()));
-        node.load(engine).await?;
+        bench.until_stopped("the node image is in the engine", node.load(engine)).await?;
         bench.make(&node.name, &baked, progress).await
     };
-    let worked = tokio::select! {
-        worked = waiting.within("the node image is made", Limit::NodeImage, work) => worked.map_err(BakeError::Wait).flatten(),
-        () = stop => Err(BakeError::Interrupted),
-    };
+    let worked = worked.await;
     let removed = engine.remove_workshop(&container).await;
-    worked?;
+    let made = worked?;
     removed?;
-    Ok(baked)
+    Ok(Baked { made, ..baked })
 }
 
-/// Containers of processes that were killed at this.
-async fn remove_left_over(engine: &Engine) -> Result<(), EngineError> {
-    for (container, owner) in engine.workshops().await? {
-        if serde_json::from_str::<Owner>(&owner).is_ok_and(|owner| !owner.alive()) {
-            engine.remove_workshop(&container).await?;
+/// Containers of processes that were killed at this. The engine may be another machine's too, of whose processes nothing is known here; what
+/// is theirs is left over when it is older than baking can take.
+async fn remove_left_over(engine: &Engine, waiting: &Waiting) -> Result<(), EngineError> {
+    let long_ago = Timestamp::now() - SignedDuration::try_from(2 * waiting.limit(Limit::NodeImage)).unwrap_or(SignedDuration::MAX);
+    for Workshop { name, owner, created } in engine.workshops().await? {
+        let owner = serde_json::from_str::<Owner>(&owner).ok();
+        let dead = owner.is_some_and(|owner| owner.boot.is_some() && owner.is_of_this_boot() && !owner.alive());
+        if dead || created.is_some_and(|created| created < long_ago) {
+            engine.remove_workshop(&name).await?;
         }
     }
     Ok(())
 }
 
 /// A container in which a node image is changed.
+///
+/// It can be interrupted only where the engine does nothing that would outlast it.
 struct Bench<'a> {
     engine: &'a Engine,
     waiting: &'a Waiting,
     container: &'a str,
     layout: Layout,
+    stop: Shared<BoxFuture<'a, ()>>,
 }
 
 impl Bench<'_> {
-    async fn make(&self, node: &str, baked: &Baked, progress: &(dyn Fn(Step) + Sync)) -> Result<(), BakeError> {
+    async fn until_stopped<T, E: Into<BakeError>>(&self, what: &str, work: impl Future<Output = Result<T, E>>) -> Result<T, BakeError> {
+        tokio::select! {
+            worked = self.waiting.within(what, Limit::NodeImage, work) => worked?.map_err(Into::into),
+            () = self.stop.clone() => Err(BakeError::Interrupted),
+        }
+    }
+
+    /// Says whether it made the image: somebody else may have, meanwhile.
+    async fn make(&self, node: &str, baked: &Baked, progress: &(dyn Fn(Step) + Sync)) -> Result<bool, BakeError> {
         let Self { engine, container, .. } = self;
         let command = engine.image_command(node).await?;
         if let Some(volume) = command.volumes.iter().find(|v| Path::new("/var/lib/containerd").starts_with(v)) {
@@ -188,15 +205,18 @@ impl Bench<'_> {
         }
         let me = serde_json::to_string(&Owner::me()).expect("it has string keys only");
         engine.open_workshop(container, node, CONTAINERD, &me).await?;
-        self.containerd_answers().await?;
+        self.until_stopped("containerd of the node image answers", self.containerd_answers()).await?;
         progress(Step::Images(baked.images.len()));
-        self.send(&baked.images).await?;
-        self.import().await?;
+        self.until_stopped("the images are in the container", self.send(&baked.images)).await?;
+        self.until_stopped("containerd of the node image has the images", self.import()).await?;
         self.has_all(&baked.images).await?;
-        progress(Step::Commit);
         engine.terminate(container).await?;
-        let command = ImageCommand { volumes: Vec::new(), ..command };
-        Ok(engine.commit(container, &baked.image, command).await?)
+        if engine.has_image(&baked.image).await? {
+            return Ok(false);
+        }
+        progress(Step::Commit);
+        engine.commit(container, &baked.image, command).await?;
+        Ok(true)
     }
 
     async fn containerd_answers(&self) -> Result<(), BakeError> {
@@ -240,10 +260,12 @@ impl Bench<'_> {
         if output.code == 0 { Ok(()) } else { Err(BakeError::Import { said: last_line(&output.stderr) }) }
     }
 
-    /// Whether everything is there under the name that pods use.
+    /// Whether everything is there, to the last layer, under the name that pods use.
     async fn has_all(&self, images: &[ImageName]) -> Result<(), BakeError> {
-        let output = self.engine.exec(self.container, &["ctr", "--namespace=k8s.io", "images", "ls", "--quiet"]).await?;
-        let there: Vec<&str> = output.stdout.lines().map(str::trim).collect();
+        let output = self.engine.exec(self.container, &["ctr", "--namespace=k8s.io", "images", "check"]).await?;
+        // REF TYPE DIGEST STATUS SIZE UNPACKED
+        let whole = output.stdout.lines().filter(|line| line.contains(" complete "));
+        let there: Vec<&str> = whole.filter_map(|line| line.split_whitespace().next()).collect();
         let name = |image: &ImageName| match (&image.tag, &image.digest) {
             (Some(tag), _) => format!("{}:{tag}", image.repository),
             (None, digest) => format!("{}@{}", image.repository, digest.as_ref().map(ToString::to_string).unwrap_or_default()),

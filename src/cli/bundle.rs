@@ -21,6 +21,7 @@ use crate::engine::{Engine, endpoint};
 use crate::journal::Journal;
 use crate::mirror::cache::Cache;
 use crate::mirror::layout::Layout;
+use crate::mirror::name::ImageName;
 use crate::mirror::record::Recorder;
 use crate::mirror::server::{Mirror, Settings};
 use crate::report::progress::mebibytes;
@@ -255,6 +256,11 @@ fn show(global: &Global, bundle: &Path, report: &Report) -> Result<u8, Failure> 
 
 async fn bake_node_image(global: &Global, bundle: &Path, tag: Option<&str>) -> Result<u8, Failure> {
     let texts = text::current();
+    if let Some(name) = tag
+        && !name.parse::<ImageName>().is_ok_and(|name| name.digest.is_none())
+    {
+        return Err(Failure::usage(texts.with("cli-bundle-bad-tag", &[("name", name)]), None));
+    }
     let dir = opened(bundle, &select::cache()).map_err(|e| failure(&e))?;
     let engine = Engine::connect(endpoint::find(|name| std::env::var(name).ok())).await.map_err(|e| failure(&e))?;
     let progress = |step: Step| {
@@ -270,6 +276,7 @@ async fn bake_node_image(global: &Global, bundle: &Path, tag: Option<&str>) -> R
         other => failure(&other),
     })?;
     if let Some(tag) = tag {
+        run::tell(&texts.with("cli-bundle-bake-tag", &[("image", &baked.image), ("name", tag)]));
         engine.tag(&baked.image, tag).await.map_err(|e| failure(&e))?;
     }
     if global.format != Format::Human {

@@ -460,7 +460,7 @@ impl Provider for Kind {
     }
 
     fn heeds(&self, spec: &Spec) -> serde_json::Value {
-        json!({"cluster": spec.cluster})
+        json!({"cluster": spec.cluster.heeded()})
     }
 
     fn provision<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Made, StageError>> {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use http::header::RETRY_AFTER;
 use http::{Request, Response, StatusCode};
 use kube::client::Body;
 use kube::client::retry::RetryPolicy;
@@ -14,7 +15,11 @@ const ATTEMPTS: u32 = 10;
 /// Where the answer does not say how long (`Retry-After`): between these, growing.
 const DELAYS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(5)];
 
-/// Asks again after 429 as client-go does, and after nothing else: 503 is the answer that a check may be looking for.
+/// The longest that an answer may ask for, in seconds: a check must end.
+const LONGEST: u64 = 30;
+
+/// Asks again after 429, as client-go does and also without a `Retry-After`. Unlike client-go it takes every 5xx as the answer: 503 may be what a
+/// check is looking for.
 #[derive(Clone)]
 pub(super) struct Patience(RetryPolicy);
 
@@ -32,8 +37,11 @@ impl<B> Policy<Request<Body>, Response<B>, BoxError> for Patience {
     type Future = tokio::time::Sleep;
 
     fn retry(&mut self, request: &mut Request<Body>, result: &mut Result<Response<B>, BoxError>) -> Option<Self::Future> {
-        let answer = result.as_ref().ok().filter(|answer| answer.status() == StatusCode::TOO_MANY_REQUESTS)?;
-        let after = answer.headers().get("retry-after").and_then(|v| v.to_str().ok()).unwrap_or("nothing");
+        let answer = result.as_mut().ok().filter(|answer| answer.status() == StatusCode::TOO_MANY_REQUESTS)?;
+        let after = answer.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()).unwrap_or("nothing").to_owned();
+        if after.parse::<u64>().is_ok_and(|seconds| seconds > LONGEST) {
+            answer.headers_mut().insert(RETRY_AFTER, LONGEST.into());
+        }
         tracing::warn!(
             "the API server has too many requests, and is asked again: {} {} (Retry-After: {after})",
             request.method(),

@@ -9,6 +9,7 @@ use regex::Regex;
 
 use super::Job;
 use super::writer::{Place, Tail};
+use crate::recording;
 use crate::spec::to_document;
 use crate::text;
 
@@ -44,6 +45,7 @@ pub(super) fn collect(job: &Job<'_>) {
     }
     take(job, &session.kind_config(), &Place::new(&["applied", "kind-config.yaml"]), "collect-what-kind-config");
     take(job, &session.dir().join("agent.log"), &Place::new(&["applied", "agent.log"]), "collect-what-agent-log");
+    take(job, &recording::file(session), &Place::new(&["applied", "access.jsonl"]), "collect-what-access");
     tree(job, &session.dir().join("manifests"), &["applied", "manifests"], DEPTH, &|path, place| manifest(job, path, place));
     let mirror_file = |path: &Path, place: &Place| take(job, path, place, "collect-what-mirror-file");
     tree(job, &session.certs_dir(), &["applied", "certs.d"], DEPTH, &mirror_file);

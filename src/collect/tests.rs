@@ -110,6 +110,7 @@ async fn everything_is_there_and_nothing_else_leaves_the_cluster() {
         ("manifests/dashboard.yaml", "kind: Namespace\n---\nkind: Secret\ndata: {a: c2VjcmV0}\n"),
         ("certs.d/docker.io/hosts.toml", "server\n"),
         ("kind-config.yaml", "kind: Cluster\n"),
+        ("recording/access.jsonl", "{}\n"),
         ("runs/earlier/journal.jsonl", "{}\n"),
         ("docker-config/config.json", "auths"),
     ];
@@ -169,6 +170,7 @@ async fn everything_is_there_and_nothing_else_leaves_the_cluster() {
         ("applied/manifests/dashboard.yaml", "kind: Namespace\n---\n# a Secret, which is left out\n"),
         ("applied/certs.d/docker.io/hosts.toml", "server\n"),
         ("applied/kind-config.yaml", "kind: Cluster\n"),
+        ("applied/access.jsonl", "{}\n"),
         ("applied/runs/earlier.jsonl", "{}\n"),
     ] {
         assert_eq!(files[name], text);

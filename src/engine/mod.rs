@@ -19,7 +19,7 @@ use jiff::Timestamp;
 pub use containers::HostContainer;
 pub use endpoint::Endpoint;
 pub use network::{NETWORK_LABEL, NetworkState};
-pub use workshop::ImageCommand;
+pub use workshop::{ImageCommand, Workshop};
 
 /// The label that kind puts on its node containers, its value is the cluster's name. Source: kind `pkg/cluster/constants`.
 const CLUSTER_LABEL: &str = "io.x-k8s.kind.cluster";

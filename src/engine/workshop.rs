@@ -10,6 +10,7 @@ use bollard::query_parameters::{
 };
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
+use jiff::Timestamp;
 
 use super::{Engine, EngineError};
 
@@ -18,6 +19,17 @@ use super::{Engine, EngineError};
 const WORKSHOP_LABEL: &str = "dev.meshproof.workshop";
 /// The process that works in one, so that what a killed one left can be told from what is in use.
 const OWNER_LABEL: &str = "dev.meshproof.workshop.owner";
+
+/// A container in which an image is changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workshop {
+    /// Its name.
+    pub name: String,
+    /// The process that works in it, as it called itself.
+    pub owner: String,
+    /// When it was made, where the engine says it.
+    pub created: Option<Timestamp>,
+}
 
 /// What an image runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,11 +75,11 @@ impl Engine {
         started.map_err(EngineError::request(format!("start container {name}")))
     }
 
-    /// All such containers by name, and whose they are.
+    /// All such containers.
     ///
     /// # Errors
     /// When the request fails.
-    pub async fn workshops(&self) -> Result<Vec<(String, String)>, EngineError> {
+    pub async fn workshops(&self) -> Result<Vec<Workshop>, EngineError> {
         let filters = HashMap::from([("label", vec![WORKSHOP_LABEL.to_owned()])]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let found = self.docker.list_containers(Some(options)).await.map_err(EngineError::request("list containers"))?;
@@ -75,21 +87,22 @@ impl Engine {
             let mut labels = container.labels.unwrap_or_default();
             let name = labels.remove(WORKSHOP_LABEL)?;
             let is_it = container.names.unwrap_or_default().iter().any(|n| n.trim_start_matches('/') == name);
-            is_it.then(|| (name, labels.remove(OWNER_LABEL).unwrap_or_default()))
+            let created = container.created.and_then(|at| Timestamp::from_second(at).ok());
+            is_it.then(|| Workshop { name, owner: labels.remove(OWNER_LABEL).unwrap_or_default(), created })
         });
         Ok(ours.collect())
     }
 
-    /// Removes one of these containers, if it is there and one of these.
+    /// Removes one of these containers. One that is gone, or is being removed by somebody else, is no error.
     ///
     /// # Errors
-    /// When a request fails.
+    /// When the request fails.
     pub async fn remove_workshop(&self, name: &str) -> Result<(), EngineError> {
-        if self.workshops().await?.iter().any(|(found, _)| found == name) {
-            let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-            self.docker.remove_container(name, Some(options)).await.map_err(EngineError::request(format!("remove container {name}")))?;
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        match self.docker.remove_container(name, Some(options)).await {
+            Ok(()) | Err(bollard::errors::Error::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(()),
+            Err(e) => Err(EngineError::request(format!("remove container {name}"))(e)),
         }
-        Ok(())
     }
 
     /// Unpacks a tar archive in a container's root.
@@ -132,6 +145,8 @@ impl Engine {
         let config = ContainerConfig {
             entrypoint: Some(command.entrypoint),
             cmd: (!command.cmd.is_empty()).then_some(command.cmd),
+            // The engine adds those of the container that are not here, and nobody else needs to know this process.
+            labels: Some([WORKSHOP_LABEL, OWNER_LABEL].map(|label| (label.to_owned(), String::new())).into()),
             ..ContainerConfig::default()
         };
         let made = self.patient().commit_container(options, config).await;

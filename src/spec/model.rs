@@ -71,6 +71,19 @@ pub struct ClusterSpec {
     pub config_path: String,
 }
 
+impl ClusterSpec {
+    /// What a cluster is made from, to be compared with what one was made from. What an earlier version did not know and nobody asks for is
+    /// left out: a new version must not want the clusters of the old one made anew.
+    #[must_use]
+    pub fn heeded(&self) -> serde_json::Value {
+        let mut heeded = serde_json::to_value(self).expect("it has string keys only");
+        if let Some(keys) = heeded.as_object_mut().filter(|_| !self.preloaded) {
+            keys.remove("preloaded");
+        }
+        heeded
+    }
+}
+
 /// Where images of one registry namespace are pulled from: one `hosts.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -169,6 +169,13 @@ fn explicit_tool_versions_and_hubs_stand() {
 }
 
 #[test]
+fn a_cluster_that_an_earlier_version_made_is_not_another_one() {
+    let keys = |spec: &Spec| spec.cluster.heeded().as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&set("istio.version=1.27.1").ok()), ["configPath", "controlPlanes", "kubernetes", "name", "nodeImage", "workers"]);
+    assert!(keys(&set("cluster.preloaded=true").ok()).contains(&"preloaded".to_owned()));
+}
+
+#[test]
 fn kubernetes_follows_the_tag_of_a_node_image() {
     for (image, kubernetes) in [
         ("kindest/node:v1.31.12", "1.31.12"),

@@ -26,10 +26,10 @@ pub(super) async fn fetch(context: &StageContext, name: &str, source: &str) -> R
         && context.state().manifests.get(name).is_some_and(|kept| kept == source)
         && let Ok(text) = std::fs::read_to_string(context.session.manifest(name))
     {
-        return settled(context, source, text);
+        return settled(&context.spec, source, text);
     }
     let text = fetch_text(source, &context.spec.downloads, MAX_TEXT_BYTES).await?;
-    let text = settled(context, source, text)?;
+    let text = settled(&context.spec, source, text)?;
     keep(context, name, &text)?;
     context.record(|state| {
         state.manifests.insert(name.to_owned(), source.to_owned());
@@ -43,25 +43,56 @@ pub(super) async fn manifest(context: &StageContext, part: Part, name: &str, sou
         return fetch(context, name, source).await;
     }
     let text = context.provider.manifest(part, &context.spec)?;
-    let text = settled(context, source, text)?;
+    let text = settled(&context.spec, source, text)?;
     keep(context, name, &text)?;
     Ok(text)
 }
 
-/// The manifest as it is applied: where nodes have all images, none is asked for elsewhere. With `imagePullPolicy: Always` the kubelet would ask
-/// a registry even for an image that the node has (defect D14).
-fn settled(context: &StageContext, source: &str, text: String) -> Result<String, StageError> {
-    if !context.spec.cluster.preloaded {
+/// The manifest as it is applied: where nodes have all images, none is asked for elsewhere. With `imagePullPolicy: Always`, which is also what an
+/// image without a tag or with `latest` gets, the kubelet would ask a registry even for what the node has (defect D14).
+fn settled(spec: &Spec, source: &str, text: String) -> Result<String, StageError> {
+    if !spec.cluster.preloaded {
         return Ok(text);
     }
     let mut all = objects(source, &text)?;
-    let containers = all.iter_mut().filter_map(|o| o.pointer_mut("/spec/template/spec/containers")?.as_array_mut()).flatten();
-    let mut changed = false;
-    for policy in containers.filter_map(|c| c.get_mut("imagePullPolicy")).filter(|policy| *policy == "Always") {
-        (*policy, changed) = ("IfNotPresent".into(), true);
-    }
+    // Not `any`: every object must be looked at.
+    let changed = all.iter_mut().map(pull_if_missing).fold(false, |changed, now| changed | now);
     // JSON is YAML.
     Ok(if changed { all.iter().map(|object| format!("---\n{object:#}\n")).collect() } else { text })
+}
+
+/// Sets the policy of every container in an object, wherever it is, and says whether one changed.
+fn pull_if_missing(value: &mut Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter_mut().map(pull_if_missing).fold(false, |changed, now| changed | now),
+        Value::Object(fields) => {
+            let mut changed = false;
+            for (key, value) in fields {
+                if matches!(key.as_str(), "containers" | "initContainers")
+                    && let Value::Array(containers) = value
+                {
+                    for container in containers.iter_mut().filter(|c| always_pulled(c)) {
+                        (container["imagePullPolicy"], changed) = ("IfNotPresent".into(), true);
+                    }
+                }
+                changed |= pull_if_missing(value);
+            }
+            changed
+        }
+        _ => false,
+    }
+}
+
+/// As the API server's defaults have it.
+fn always_pulled(container: &Value) -> bool {
+    let latest = |image: &str| {
+        let name = image.rsplit('/').next().unwrap_or_default();
+        !name.contains('@') && name.split_once(':').is_none_or(|(_, tag)| tag == "latest")
+    };
+    match container["imagePullPolicy"].as_str() {
+        Some(policy) => policy == "Always",
+        None => container["image"].as_str().is_some_and(latest),
+    }
 }
 
 fn keep(context: &StageContext, name: &str, text: &str) -> Result<(), StageError> {
@@ -76,7 +107,7 @@ pub(super) fn plan(part: Part, name: &str, documented: Vec<PlanStep>, spec: &Spe
     if provider.installs() == Installs::AsDocumented {
         return documented;
     }
-    match provider.manifest(part, spec) {
+    match provider.manifest(part, spec).and_then(|text| settled(spec, name, text)) {
         Ok(content) => vec![
             PlanStep::File { path: format!("{{state}}/manifests/{name}"), on_nodes: false, content },
             PlanStep::note("plan-apply", &[]),
@@ -261,6 +292,7 @@ pub(super) async fn restart_stuck_pods(context: &StageContext, namespace: &str) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::{Request, load};
 
     #[test]
     fn a_manifest_is_a_row_of_objects_or_a_located_error() {
@@ -271,5 +303,38 @@ mod tests {
             let error = objects("http://x/m.yaml", text).unwrap_err().to_string();
             assert!(error.contains(expected) && error.contains("http://x/m.yaml"), "{error}");
         }
+    }
+
+    fn settle(preloaded: bool, text: &str) -> String {
+        let request = Request { sets: vec![format!("cluster.preloaded={preloaded}")], ..Request::default() };
+        settled(&load(&request).unwrap(), "a.yaml", text.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn no_container_of_a_preloaded_node_is_pulled_where_the_node_has_it() {
+        let text = r#"
+apiVersion: batch/v1
+kind: CronJob
+spec: {jobTemplate: {spec: {template: {spec: {
+  initContainers: [{name: a, image: "a:1", imagePullPolicy: Always}, {name: b, image: "r:5000/b"}],
+  containers: [{name: c, image: "c:latest"}, {name: d, image: "d:1"}, {name: e, image: "e:latest", imagePullPolicy: Never}, {name: f, image: "f@sha256:00"}]}}}}}
+---
+apiVersion: v1
+kind: ConfigMap
+data: {imagePullPolicy: Always}
+"#;
+        assert_eq!(settle(false, text), text);
+        let all = objects("a.yaml", &settle(true, text)).unwrap();
+        let pod = &all[0]["spec"]["jobTemplate"]["spec"]["template"]["spec"];
+        let policies = |key: &str| -> Vec<Value> { pod[key].as_array().unwrap().iter().map(|c| c["imagePullPolicy"].clone()).collect() };
+        assert_eq!(policies("initContainers"), ["IfNotPresent", "IfNotPresent"]);
+        assert_eq!(policies("containers"), ["IfNotPresent".into(), Value::Null, "Never".into(), Value::Null]);
+        assert_eq!(all[1]["data"]["imagePullPolicy"], "Always", "it is nobody's policy");
+    }
+
+    #[test]
+    fn a_manifest_without_need_stays_as_it_was_written() {
+        let text = "# a comment\napiVersion: v1\nkind: Pod\nspec: {containers: [{name: a, image: 'a:1'}]}\n";
+        assert_eq!(settle(true, text), text);
     }
 }

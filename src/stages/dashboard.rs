@@ -52,9 +52,7 @@ impl Action for Dashboard {
             let client = context.client().await?;
             let api: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
             if context.spec.cluster.preloaded {
-                context
-                    .journal
-                    .write(Event::Fact { name: "imagePullPolicy".into(), value: format!("IfNotPresent where {source} has Always") });
+                context.journal.write(Event::Fact { name: "imagePullPolicy".into(), value: "IfNotPresent".to_owned() });
             }
             apply(context, MANIFEST, &[], &text).await?;
             restart_stuck_pods(context, NAMESPACE).await?;

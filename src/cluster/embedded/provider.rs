@@ -53,7 +53,7 @@ impl Embedded {
     pub fn config(spec: &Spec) -> serde_json::Value {
         let Spec { cluster, mirrors, proxy, recording, probe, dashboard, istio, tools, .. } = spec;
         serde_json::json!({
-            "cluster": cluster, "mirrors": mirrors, "proxy": proxy, "recording": recording, "probe": probe, "dashboard": dashboard.version,
+            "cluster": cluster.heeded(), "mirrors": mirrors, "proxy": proxy, "recording": recording, "probe": probe, "dashboard": dashboard.version,
             "istio": [istio.version, istio.hub], "kind": tools.kind.version,
         })
     }

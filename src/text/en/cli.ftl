@@ -94,6 +94,8 @@ cli-bundle-unsigned = not signed
 cli-bundle-bake-node = the node image becomes { $image } in the engine
 cli-bundle-bake-images = { $count } images go into a container of it
 cli-bundle-bake-commit = the container becomes an image
+cli-bundle-bake-tag = { $image } gets the name { $name } as well
+cli-bundle-bad-tag = --tag { $name } is no name for an image; it is like registry.example.com/node:v1.33.4, without a digest
 cli-bundle-baked =
     baked: { $image }
     use it: meshproof run --bundle { $bundle } --set cluster.preloaded=true
@@ -103,3 +105,5 @@ cli-bundle-baked-before =
 cli-bundle-serving = serving on { $url }
 cli-lint-unknown-file = { $file } is neither a .toml nor a .conf file, so nobody knows what it is to be
 cli-lint-nothing = nothing is wrong
+cli-explain-says = says:         { $value }
+cli-guide-coverage = { $sentences } sentences: { $checked } are judged, { $reasoned } say why not, { $waiting } wait for outcomes that are not implemented ({ $planned }); outcomes: { $documented } judge a sentence, { $hardening } go beyond the guide

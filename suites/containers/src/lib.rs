@@ -1,4 +1,5 @@
-//! Registries and proxies that run as containers, and a mirror and a proxy of ours before them. The containers go when they are dropped.
+//! Registries and proxies that run as containers, and a mirror and a proxy of ours before them. The containers go when they are dropped;
+//! those of tests that are killed stay, under names and with labels of testcontainers.
 
 #![expect(clippy::missing_panics_doc, reason = "a test that does not get what it needs ends with the reason")]
 
@@ -18,7 +19,7 @@ use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerAsync, ContainerRequest, GenericImage, ImageExt};
 use tokio::net::TcpListener;
 
-/// The registry that most people run, in the version of `REGISTRY_IMAGE`'s tag.
+/// The registry that most people run: distribution.
 const REGISTRY: (&str, &str) = ("registry", "3");
 /// TCP port of the registry in its container.
 pub const REGISTRY_PORT: u16 = 5000;
