@@ -24,6 +24,7 @@ pub mod error;
 pub mod faults;
 #[cfg(feature = "fixture")]
 pub mod fixture;
+pub mod guide;
 pub mod harness;
 pub mod journal;
 pub mod lint;

@@ -6,11 +6,12 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use super::{Failure, Format, Global, choice, print, print_json, select};
+use crate::guide::{self, Sentence};
 use crate::journal::OutcomeKind;
 use crate::outcomes::Outcome;
 use crate::spec::PROFILES;
 use crate::stages::Stage;
-use crate::text;
+use crate::text::{self, Lang};
 
 /// What can be listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -21,6 +22,10 @@ pub(super) enum Kind {
     Outcomes,
     /// Sets of versions.
     Profiles,
+    /// The install guide, sentence by sentence: what judges each, or why nothing does.
+    Guide,
+    /// What is wrong with the install guide, and what is done instead.
+    Defects,
 }
 
 fn kind(outcome: &Outcome) -> &'static str {
@@ -44,6 +49,8 @@ pub(super) fn list(global: &Global, what: Kind) -> Result<u8, Failure> {
     let json = global.format == Format::Json;
     let outcomes = choice::selected(global)?;
     match what {
+        Kind::Guide => guide(json, &outcomes)?,
+        Kind::Defects => defects(json)?,
         Kind::Stages if json => print_json(&global.registry.plan().stages().iter().map(Stage::info).collect::<Vec<_>>())?,
         Kind::Stages => print(&rows(global.registry.plan().stages().iter().map(|s| [s.id.to_owned(), s.info().title])))?,
         Kind::Outcomes if json => print_json(&outcomes.iter().map(outcome_json).collect::<Vec<_>>())?,
@@ -57,6 +64,51 @@ pub(super) fn list(global: &Global, what: Kind) -> Result<u8, Failure> {
         Kind::Profiles => print(&rows(PROFILES.iter().map(|p| [p.name.to_owned(), p.description.to_owned()])))?,
     }
     Ok(0)
+}
+
+fn guide(json: bool, outcomes: &[Outcome]) -> Result<(), Failure> {
+    let (sentences, coverage) = (guide::sentences(), guide::coverage(outcomes));
+    if json {
+        return print_json(&json!({"sentences": sentences, "coverage": coverage}));
+    }
+    let texts = text::current();
+    // Whoever reads Chinese reads the guide itself, of which a line has room for the first.
+    let says = |sentence: &Sentence| match text::lang() {
+        Lang::ZhCn => sentence.text.lines().next().unwrap_or_default().trim_end().to_owned(),
+        Lang::En => sentence.english.clone(),
+    };
+    let how = |sentence: &Sentence| {
+        let planned = sentence.planned.join(", ");
+        let planned = (!planned.is_empty()).then(|| texts.with("guide-not-implemented", &[("outcomes", &planned)]));
+        let parts = sentence.outcomes.iter().cloned().chain(planned).chain(sentence.reason.map(|r| texts.get(r.key())));
+        let parts = parts.collect::<Vec<_>>().join(", ");
+        if sentence.defects.is_empty() { parts } else { format!("{parts} [{}]", sentence.defects.join(", ")) }
+    };
+    let lines = rows(sentences.iter().map(|s| [s.section.clone(), says(s), how(s)]));
+    let numbers = [
+        ("sentences", coverage.sentences),
+        ("checked", coverage.checked),
+        ("reasoned", coverage.reasoned),
+        ("waiting", coverage.waiting),
+        ("documented", coverage.documented),
+        ("hardening", coverage.hardening),
+        ("planned", coverage.not_implemented.len()),
+    ];
+    let numbers = numbers.map(|(name, number)| (name, number.to_string()));
+    print(&format!("{lines}\n{}\n", texts.with("cli-guide-coverage", &numbers.each_ref().map(|(name, number)| (*name, number.as_str())))))
+}
+
+fn defects(json: bool) -> Result<(), Failure> {
+    let texts = text::current();
+    let all = guide::defects().map(|(id, sections)| {
+        let key = format!("guide-defect-{}", id.to_lowercase());
+        (id, sections, texts.get(&key), texts.attribute(&key, "instead", &[]).unwrap_or_default())
+    });
+    if json {
+        let all = all.map(|(id, sections, wrong, instead)| json!({"id": id, "sections": sections, "wrong": wrong, "instead": instead}));
+        return print_json(&all.collect::<Vec<_>>());
+    }
+    print(&rows(all.map(|(id, sections, wrong, instead)| [id, sections.join(", "), wrong, instead])))
 }
 
 pub(super) fn explain(global: &Global, id: &str) -> Result<u8, Failure> {
@@ -76,6 +128,10 @@ pub(super) fn explain(global: &Global, id: &str) -> Result<u8, Failure> {
         line("cli-explain-kind", kind(outcome));
         if let Some(anchor) = outcome.anchor {
             line("cli-explain-guide", &format!("{} «{}»", anchor.section, anchor.sentence));
+        }
+        // Whoever reads Chinese reads the guide itself.
+        for sentence in guide::sentences_of(id) {
+            line("cli-explain-says", if text::lang() == Lang::ZhCn { sentence.text.trim() } else { &sentence.english });
         }
         line("cli-explain-needs", &outcome.needs.join(", "));
         if !outcome.capabilities.is_empty() {

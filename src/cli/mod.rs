@@ -101,6 +101,9 @@ struct Global {
     /// What there is to provision and to judge.
     #[arg(skip)]
     registry: Registry,
+    /// The language of what is said. Without it: that of the locale.
+    #[arg(long, global = true, value_enum, value_name = "LANG")]
+    lang: Option<Language>,
     /// No colour and no live display; also `NO_COLOR`.
     #[arg(long, global = true)]
     no_color: bool,
@@ -117,6 +120,16 @@ enum Backend {
     Embedded,
     /// A cluster that is there, by its context in your kubeconfig; nothing in it is changed.
     Existing,
+}
+
+/// A language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Language {
+    /// English.
+    En,
+    /// Simplified Chinese.
+    #[value(name = "zh-CN", alias = "zh")]
+    ZhCn,
 }
 
 /// A form of the result.
@@ -252,6 +265,11 @@ pub fn main() -> ExitCode {
 pub fn main_with(registry: Registry) -> ExitCode {
     let mut cli = Cli::parse();
     cli.global.registry = registry;
+    match cli.global.lang {
+        Some(Language::En) => text::choose(text::Lang::En),
+        Some(Language::ZhCn) => text::choose(text::Lang::ZhCn),
+        None => {}
+    }
     if let Err(failure) = select::from_variables(&mut cli.global) {
         return fail(&failure);
     }

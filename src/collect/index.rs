@@ -18,8 +18,9 @@ td.size{white-space:nowrap;text-align:right}.cut{color:#a40000}code,td:first-chi
 pub(super) fn page(contents: &Contents, bounds: Bounds, about: &[(String, String)], at: &str, texts: &Texts) -> String {
     let title = escape(&texts.get("collect-title"));
     let mut out = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
+        "<!DOCTYPE html>\n<html lang=\"{}\">\n<head>\n<meta charset=\"utf-8\">\n<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
          <h1>{title}</h1>\n<p>{}</p>\n",
+        texts.lang().tag(),
         escape(&texts.with("collect-intro", &[("at", at)]))
     );
     let _ = writeln!(out, "<h2>{}</h2>\n<table>", escape(&texts.get("collect-about")));

@@ -48,6 +48,40 @@ fn an_outcome_is_explained() {
 }
 
 #[test]
+fn the_guide_is_listed_sentence_by_sentence_with_what_judges_it() {
+    let machine = Machine::new();
+    let json = machine.run(&["list", "guide", "--format", "json"]).code(0).without_progress().json();
+    assert_eq!((&json["coverage"]["holes"], json["coverage"]["sentences"].as_u64() > Some(70)), (&Value::from(0), true));
+    let human = machine.run(&["list", "guide"]).code(0).without_progress().stdout;
+    let sentences = json["sentences"].as_array().map(Vec::as_slice).unwrap_or_default();
+    assert_eq!(human.lines().count(), sentences.len() + 2, "a line each, and the sum: {human}");
+    for sentence in sentences {
+        let (says, first) = (sentence["english"].as_str().unwrap_or_default(), sentence["outcomes"][0].as_str().unwrap_or_default());
+        assert!(human.lines().any(|line| line.contains(says) && line.contains(first)), "{says} ({first}) is not in {human}");
+    }
+    let defects = machine.run(&["list", "defects"]).code(0).without_progress().stdout;
+    assert_eq!(defects.lines().count(), 17, "{defects}");
+    assert!(defects.lines().any(|l| l.starts_with("D17 ") && l.contains("2.1.1, 2.1.2") && l.contains("NO_PROXY")), "{defects}");
+    assert!(machine.is_untouched());
+}
+
+#[test]
+fn what_is_said_is_in_the_language_of_the_option_else_of_the_locale() {
+    let explained = |machine: &Machine, lang: &[&str]| {
+        let said = machine.run(&[&["explain", "cluster.nodes.ready"], lang].concat()).code(0).without_progress();
+        said.stdout.lines().nth(1).unwrap_or_default().to_owned()
+    };
+    let (english, chinese) = ("Every node is Ready and its kubelet answers", "每个节点均为 Ready，且其 kubelet 有响应");
+    let (plain, of_china) = (Machine::new(), Machine::new().with("LANG", "zh_CN.UTF-8"));
+    assert_eq!((explained(&plain, &[]).as_str(), explained(&of_china, &[]).as_str()), (english, chinese));
+    assert_eq!(explained(&plain, &["--lang", "zh-CN"]), chinese);
+    assert_eq!(explained(&of_china, &["--lang", "en"]), english);
+    let unknown = of_china.run(&["explain", "cluster.node.ready"]).code(2).without_result();
+    let unknown = unknown.complains(&["cluster.node.ready", "cluster.nodes.ready"]);
+    assert!(unknown.stderr.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c)), "{}", unknown.stderr);
+}
+
+#[test]
 fn a_stage_is_explained_with_the_outcomes_that_need_it() {
     let said = Machine::new().run(&["explain", "admin-user"]).code(0).without_progress();
     assert!(said.stdout.contains("dashboard.login.accepted"), "{}", said.stdout);

@@ -1,0 +1,45 @@
+### The guide: why a sentence is not judged, and what is wrong with it.
+
+guide-reason-explains = it explains, and no environment could contradict it
+guide-reason-praise = an opinion
+guide-reason-asks = it asks for what the command after it does, which is judged
+guide-reason-not-installed = about something that the guide does not install
+guide-reason-wrong-output = the output of another version of the tool
+guide-reason-secret = it shows a secret
+guide-reason-dangerous = it opens the cluster to everybody on the network, so it is not done
+guide-not-implemented = not implemented: { $outcomes }
+
+guide-defect-d1 = No containerd knows a proxy table in hosts.toml. It is dropped without a word.
+    .instead = meshproof leaves the table out, and gives containerd on every node the proxy by a systemd drop-in.
+guide-defect-d2 = A containerd that one day knows the key would take the table for a wrong type and ignore the whole file.
+    .instead = Nothing in an environment shows it yet; meshproof lint says it of such a file.
+guide-defect-d3 = The drop-in goes to the control plane only, but the Dashboard and istiod run on the worker.
+    .instead = meshproof puts it on every node.
+guide-defect-d4 = ctr does not ask as the kubelet does: it reads no hosts.toml, and before containerd 2.0 not containerd's proxy either.
+    .instead = meshproof pulls with crictl.
+guide-defect-d5 = ctr prints something else, in every version.
+    .instead = meshproof goes by exit codes and by what the node has afterwards.
+guide-defect-d6 = The second kind create cluster of the same name fails. The two are alternatives, not steps.
+    .instead = meshproof makes one cluster, from the configuration file.
+guide-defect-d7 = The script installs the newest Istio, so that cd istio-1.27.1 fails as soon as there is a newer one.
+    .instead = meshproof downloads the release that the spec names. Only the guide's text shows it, no environment.
+guide-defect-d8 = The line with 127.0.0.1 belongs to the first form; the second one listens everywhere and says so.
+    .instead = meshproof uses the first form, and reads the address from the line.
+guide-defect-d9 = Through the second form a browser cannot log in: the Dashboard wants https, or localhost.
+    .instead = meshproof uses the first form.
+guide-defect-d10 = From Istio 1.26.5 and 1.27.2 on, CNI may be reported before Istiod.
+    .instead = meshproof demands the order only where Istio keeps it.
+guide-defect-d11 = docker.io is not the only registry: Istio 1.30 comes from registry.istio.io.
+    .instead = meshproof's mirrors are per registry, and there is _default. Only other versions show it, not the guide's.
+guide-defect-d12 = One CRD says nothing about the others, about version and channel; and any error of the API server counts as missing.
+    .instead = meshproof looks at every CRD.
+guide-defect-d13 = The Dashboard is archived, and v2.7.0 is the last version that is installed in this way.
+    .instead = meshproof installs what the guide says. Only upstream's repository shows it, no environment.
+guide-defect-d14 = The Dashboard's manifest says imagePullPolicy Always, so that an image that the node has is asked for all the same.
+    .instead = meshproof serves it from a mirror, or with cluster.preloaded applies IfNotPresent.
+guide-defect-d15 = A ClusterRoleBinding has no namespace, so that -n does nothing. Done again, both commands fail.
+    .instead = meshproof makes both through the API, and can be repeated.
+guide-defect-d16 = istioctl version exits with 0 also where there is no Istio, or no cluster.
+    .instead = meshproof reads what it says.
+guide-defect-d17 = 172.17.0.0/16 is not the network of kind's nodes, so that a registry beside them would be asked through the proxy.
+    .instead = meshproof adds node names, mirrors and the cluster's domains to NO_PROXY.

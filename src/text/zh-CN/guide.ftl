@@ -1,0 +1,45 @@
+### The guide: why a sentence is not judged, and what is wrong with it.
+
+guide-reason-explains = 属于解释说明，任何环境都无法与之矛盾
+guide-reason-praise = 属于评价
+guide-reason-asks = 要求执行的操作由其后的命令完成，而该命令会被判定
+guide-reason-not-installed = 涉及指南并未安装的内容
+guide-reason-wrong-output = 属于该工具其他版本的输出
+guide-reason-secret = 会显示机密
+guide-reason-dangerous = 会向网络上的任何人开放集群，因此不执行
+guide-not-implemented = 尚未实现：{ $outcomes }
+
+guide-defect-d1 = 没有任何 containerd 版本支持 hosts.toml 中的 proxy 表。该表会被丢弃，且没有任何提示。
+    .instead = meshproof 省去该表，并在每个节点上通过 systemd drop-in 文件为 containerd 配置代理。
+guide-defect-d2 = 如果将来的 containerd 支持该键，会认为这个表的类型错误，并忽略整个文件。
+    .instead = 目前没有环境能体现这一点；meshproof lint 会对这样的文件给出说明。
+guide-defect-d3 = drop-in 文件只写入控制平面节点，而 Dashboard 和 istiod 运行在工作节点上。
+    .instead = meshproof 在每个节点上写入该文件。
+guide-defect-d4 = ctr 的请求方式与 kubelet 不同：它不读取 hosts.toml，在 containerd 2.0 之前也不使用 containerd 的代理。
+    .instead = meshproof 使用 crictl 拉取。
+guide-defect-d5 = 任何版本的 ctr 都不会输出这样的内容。
+    .instead = meshproof 依据退出码以及此后节点上的实际内容。
+guide-defect-d6 = 第二条同名的 kind create cluster 会失败。两者是二选一，而不是先后步骤。
+    .instead = meshproof 只用配置文件创建一个集群。
+guide-defect-d7 = 该脚本安装最新版本的 Istio，因此一旦有更新的版本，cd istio-1.27.1 就会失败。
+    .instead = meshproof 下载规约指定的版本。只有指南的文本能体现这一点，环境不能。
+guide-defect-d8 = 含 127.0.0.1 的那一行属于第一种形式；第二种形式监听所有网络接口，其输出也会如实显示。
+    .instead = meshproof 使用第一种形式，并从该行读取地址。
+guide-defect-d9 = 使用第二种形式时，浏览器无法登录：Dashboard 要求 https 或 localhost。
+    .instead = meshproof 使用第一种形式。
+guide-defect-d10 = 从 Istio 1.26.5 和 1.27.2 起，CNI 可能先于 Istiod 输出。
+    .instead = meshproof 只对 Istio 保证顺序的版本要求该顺序。
+guide-defect-d11 = docker.io 不是唯一的镜像仓库：Istio 1.30 的镜像来自 registry.istio.io。
+    .instead = meshproof 按镜像仓库配置镜像源，并支持 _default。只有其他版本能体现这一点，指南的版本不能。
+guide-defect-d12 = 一个 CRD 不能说明其他 CRD 的情况，也不能说明版本和渠道；而且 API 服务器的任何错误都会被当作缺失。
+    .instead = meshproof 检查每个 CRD。
+guide-defect-d13 = Dashboard 项目已归档，v2.7.0 是能以这种方式安装的最后一个版本。
+    .instead = meshproof 按指南安装。只有上游仓库能体现这一点，环境不能。
+guide-defect-d14 = Dashboard 的清单中 imagePullPolicy 为 Always，因此即使节点已有该镜像也会去请求。
+    .instead = meshproof 通过镜像源提供该镜像；启用 cluster.preloaded 时，则以 IfNotPresent 应用。
+guide-defect-d15 = ClusterRoleBinding 没有命名空间，因此 -n 不起作用。重复执行时，两条命令都会失败。
+    .instead = meshproof 通过 API 创建两者，可以重复执行。
+guide-defect-d16 = 即使没有 Istio 或没有集群，istioctl version 的退出码也是 0。
+    .instead = meshproof 读取其输出内容。
+guide-defect-d17 = 172.17.0.0/16 不是 kind 节点所在的网络，因此对节点旁的镜像仓库的请求会经过代理。
+    .instead = meshproof 将节点名称、镜像源和集群的域名加入 NO_PROXY。
