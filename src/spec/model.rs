@@ -76,7 +76,7 @@ impl ClusterSpec {
     /// left out: a new version must not want the clusters of the old one made anew.
     #[must_use]
     pub fn heeded(&self) -> serde_json::Value {
-        let mut heeded = serde_json::to_value(self).expect("it has string keys only");
+        let mut heeded = serde_json::to_value(self).unwrap_or_default();
         if let Some(keys) = heeded.as_object_mut().filter(|_| !self.preloaded) {
             keys.remove("preloaded");
         }
