@@ -30,6 +30,7 @@ pub mod journal;
 pub mod lint;
 pub mod mirror;
 pub mod outcomes;
+pub mod prove;
 pub mod recording;
 pub mod registry;
 pub mod report;

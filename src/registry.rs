@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::faults::Fault;
+use crate::faults::{self, Fault};
 use crate::outcomes::{self, Outcome};
 use crate::stages::{self, Plan, PlanError, Stage};
 
@@ -78,7 +78,7 @@ impl Registry {
     #[must_use]
     pub fn builtin() -> Self {
         let plan = Plan::new(stages::builtin()).expect("the stages of the guide make a plan");
-        Self { plan, outcomes: outcomes::builtin(), faults: Vec::new() }
+        Self { plan, outcomes: outcomes::builtin(), faults: faults::builtin() }
     }
 
     /// Adds a stage after those that are there.
@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(added.plan().stages().last().map(|s| s.info().title).as_deref(), Some("The shop"));
         assert_eq!(added.outcomes().last().map(|o| o.info().title).as_deref(), Some("The cart answers"));
         assert_eq!(added.outcomes().len(), outcomes::builtin().len() + 1);
-        assert_eq!(added.faults().len(), 1);
+        assert_eq!(added.faults().len(), Registry::builtin().faults().len() + 1);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod environment;
 mod lint;
 mod plan;
 mod progress;
+mod prove;
 mod run;
 mod select;
 mod sessions;
@@ -183,6 +184,11 @@ enum Command {
         #[arg(value_enum, default_value_t = catalogue::Kind::Outcomes)]
         what: catalogue::Kind,
     },
+    /// Break the environment in many small ways, one after the other, and show that exactly the outcomes that must fail do.
+    Prove {
+        /// Only these faults, or those of these chapters, for example `dashboard.no-pods istio`.
+        faults: Vec<String>,
+    },
     /// Say what is wrong with hosts.toml files of containerd and with systemd drop-ins of a proxy; the mirrors and the kind release of the spec
     /// are what they are judged by.
     Lint {
@@ -303,6 +309,7 @@ async fn dispatch(cli: &Cli) -> Result<u8, Failure> {
         Command::Bundle { command } => bundle::bundle(global, command).await,
         Command::Plan => plan::plan(global).await,
         Command::List { what } => catalogue::list(global, *what),
+        Command::Prove { faults } => prove::command(global, faults).await,
         Command::Lint { files } => lint::lint(global, files),
         Command::Explain { id } => catalogue::explain(global, id),
         Command::Env => environment::env(global),

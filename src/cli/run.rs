@@ -198,16 +198,16 @@ fn remains(harness: &Harness) {
 }
 
 /// The signals that end a run in an orderly way: Ctrl-C, a polite kill, and a terminal that goes away.
-struct Signals([Signal; 3]);
+pub(super) struct Signals([Signal; 3]);
 
 impl Signals {
     /// From here on the signals no longer kill the process.
-    fn catch() -> Result<Self, Failure> {
+    pub(super) fn catch() -> Result<Self, Failure> {
         Ok(Self([signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?]))
     }
 
     /// Resolves at the first of them.
-    async fn arrived(&mut self) {
+    pub(super) async fn arrived(&mut self) {
         let [interrupt, terminate, hangup] = &mut self.0;
         tokio::select! {
             _ = interrupt.recv() => {}

@@ -134,6 +134,11 @@ fn settings_with(global: &Global, spec: Spec, session: Session, provider: Arc<dy
     })
 }
 
+/// Whether somebody asks for other limits than those of the table.
+pub(super) fn is_scaled(global: &Global) -> bool {
+    global.timeout_scale.is_some() || time_scale(var).is_ok_and(|scale| (scale - 1.0).abs() > f64::EPSILON)
+}
+
 /// Waits by the clock on the wall, with limits as the options say over what the variables say.
 pub(super) fn waiting(global: &Global) -> Result<Waiting, Failure> {
     let scale = match global.timeout_scale {

@@ -1,5 +1,10 @@
 //! Faults: named, revertible mutations of an environment, and the outcomes that must fail under each.
 
+mod builtin;
+mod compose;
+mod files;
+mod objects;
+
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -9,6 +14,8 @@ use futures::future::BoxFuture;
 use crate::cluster::{Capability, Installs};
 use crate::journal::Event;
 use crate::outcomes::{Environment, Stop};
+
+pub(crate) use builtin::builtin;
 
 /// Breaks something and mends it again.
 pub trait Inject: Send + Sync {
@@ -25,6 +32,8 @@ pub struct Fault {
     pub id: &'static str,
     /// Outcomes that must fail under it. Few: a fault that breaks everything proves nothing.
     pub breaks: &'static [&'static str],
+    /// Outcomes, or whole subjects of them (`dashboard.login`), that fail under it on some backend or version. All others must not.
+    pub may_break: &'static [&'static str],
     /// What the environment must be able to do.
     pub capabilities: &'static [Capability],
     /// How.
@@ -41,7 +50,7 @@ impl Fault {
     /// A fault that breaks nothing yet.
     #[must_use]
     pub fn new(id: &'static str, action: impl Inject + 'static) -> Self {
-        Self { id, breaks: &[], capabilities: &[], action: Arc::new(action) }
+        Self { id, breaks: &[], may_break: &[], capabilities: &[], action: Arc::new(action) }
     }
 
     /// Names the outcomes that must fail under it.
@@ -49,6 +58,20 @@ impl Fault {
     pub fn breaks(mut self, outcomes: &'static [&'static str]) -> Self {
         self.breaks = outcomes;
         self
+    }
+
+    /// Names the outcomes that may fail under it too.
+    #[must_use]
+    pub fn may_break(mut self, outcomes: &'static [&'static str]) -> Self {
+        self.may_break = outcomes;
+        self
+    }
+
+    /// Whether an outcome may fail under it.
+    #[must_use]
+    pub fn excuses(&self, outcome: &str) -> bool {
+        let named = |name: &&str| outcome == *name || outcome.strip_prefix(*name).is_some_and(|rest| rest.starts_with('.'));
+        self.breaks.contains(&outcome) || self.may_break.iter().any(named)
     }
 
     /// Names the capabilities that it needs.

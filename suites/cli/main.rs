@@ -8,6 +8,7 @@
 //! - `selection`: a part of the outcomes is judged, left out with a reason, or judged again
 //! - `collect`: the bundle of a cluster, of a cluster that is gone, and of nothing
 //! - `existing`: a cluster that is there is judged, and neither it nor the kubeconfig that names it is changed
+//! - `prove`: every fault on a simulated cluster
 //! - `lint`: the guide's own files are explained
 //! - `interrupt`: a signal in the middle of `kind create cluster`
 //!
@@ -28,6 +29,7 @@ mod lint;
 mod nothing_there;
 mod plan;
 mod preflight;
+mod prove;
 mod selection;
 mod sessions;
 mod spec_errors;

@@ -1,0 +1,274 @@
+//! Faults that change objects of the API server. They need no access to nodes, so each is one on every backend whose cluster is the session's
+//! own.
+
+use std::sync::{Mutex, PoisonError};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::core::GroupVersionKind;
+use serde_json::{Map, Value, json};
+
+use super::Inject;
+use crate::outcomes::{Environment, Stop};
+use crate::wait::{Limit, Progress};
+
+/// An object by what everybody calls it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target {
+    /// Group, empty for the core one, and version.
+    pub(super) group: &'static str,
+    pub(super) version: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) plural: &'static str,
+    /// Empty where the kind has none.
+    pub(super) namespace: &'static str,
+    /// `{cluster}` and `{user}` stand for names of the spec.
+    pub(super) name: &'static str,
+}
+
+impl Target {
+    fn api(self, environment: &Environment) -> Api<DynamicObject> {
+        let gvk = GroupVersionKind::gvk(self.group, self.version, self.kind);
+        let resource = ApiResource::from_gvk_with_plural(&gvk, self.plural);
+        let client = environment.cluster.client.clone();
+        if self.namespace.is_empty() { Api::all_with(client, &resource) } else { Api::namespaced_with(client, self.namespace, &resource) }
+    }
+
+    fn named(self, environment: &Environment) -> String {
+        let spec = &environment.spec;
+        self.name.replace("{cluster}", &spec.cluster.name).replace("{user}", &spec.dashboard.admin_user)
+    }
+
+    fn text(self, environment: &Environment) -> String {
+        format!("{} {}", self.kind, self.named(environment))
+    }
+
+    async fn read(self, environment: &Environment) -> Result<Option<DynamicObject>, Stop> {
+        self.api(environment).get_opt(&self.named(environment)).await.map_err(Stop::kube(format!("read {}", self.text(environment))))
+    }
+
+    /// Waits until the object, or that there is none, is as it should be.
+    async fn becomes(
+        self,
+        environment: &Environment,
+        what: &str,
+        is: impl Fn(Option<&DynamicObject>) -> Result<(), String>,
+    ) -> Result<(), Stop> {
+        let mut waiter = environment.waiting.waiter();
+        let seen =
+            waiter.watch(self.api(environment), &ListParams::default().fields(&format!("metadata.name={}", self.named(environment))));
+        let condition = || match is(seen.items().first().map(AsRef::as_ref)) {
+            Ok(()) => Progress::Ready(()),
+            Err(status) => Progress::NotYet(status),
+        };
+        Ok(waiter.until(&format!("{} {what}", self.text(environment)), Limit::Dashboard, condition).await?)
+    }
+}
+
+/// What of an object was there before; the fault is mended from it.
+#[derive(Debug, Default)]
+struct Kept(Mutex<Option<DynamicObject>>);
+
+impl Kept {
+    fn keep(&self, object: DynamicObject) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(object);
+    }
+
+    fn take(&self) -> Option<DynamicObject> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// An object is removed, and made again.
+#[derive(Debug)]
+pub(super) struct Removed {
+    target: Target,
+    kept: Kept,
+}
+
+impl Removed {
+    pub(super) fn new(target: Target) -> Self {
+        Self { target, kept: Kept::default() }
+    }
+}
+
+impl Inject for Removed {
+    fn inject<'a>(&'a self, environment: &'a Environment) -> BoxFuture<'a, Result<(), Stop>> {
+        async move {
+            let target = self.target;
+            let object =
+                target.read(environment).await?.ok_or_else(|| Stop::Failed(format!("there is no {}", target.text(environment))))?;
+            self.kept.keep(object);
+            let deleted = target.api(environment).delete(&target.named(environment), &DeleteParams::default()).await;
+            deleted.map_err(Stop::kube(format!("delete {}", target.text(environment))))?;
+            target.becomes(environment, "is gone", |object| object.map_or(Ok(()), |_| Err("it is still there".to_owned()))).await
+        }
+        .boxed()
+    }
+
+    fn revert<'a>(&'a self, environment: &'a Environment) -> BoxFuture<'a, Result<(), Stop>> {
+        async move {
+            let (target, Some(mut object)) = (self.target, self.kept.take()) else { return Ok(()) };
+            // What the API server fills in by itself.
+            let meta = &mut object.metadata;
+            (meta.uid, meta.resource_version, meta.creation_timestamp, meta.generation, meta.managed_fields) =
+                (None, None, None, None, None);
+            if let Some(fields) = object.data.as_object_mut() {
+                fields.remove("status");
+            }
+            match target.api(environment).create(&PostParams::default(), &object).await {
+                Ok(_) => {}
+                // Whoever looks after it was faster.
+                Err(kube::Error::Api(status)) if status.code == 409 => {}
+                Err(e) => return Err(Stop::kube(format!("create {}", target.text(environment)))(e)),
+            }
+            target.becomes(environment, "is there again", settled).await
+        }
+        .boxed()
+    }
+}
+
+/// An object is changed, and changed back.
+#[derive(Debug)]
+pub(super) struct Changed {
+    target: Target,
+    /// A JSON merge patch (RFC 7386).
+    patch: fn() -> Value,
+    kept: Kept,
+}
+
+impl Changed {
+    pub(super) fn new(target: Target, patch: fn() -> Value) -> Self {
+        Self { target, patch, kept: Kept::default() }
+    }
+
+    async fn apply(&self, environment: &Environment, patch: &Value) -> Result<(), Stop> {
+        let target = self.target;
+        let patched = target.api(environment).patch(&target.named(environment), &PatchParams::default(), &Patch::Merge(patch)).await;
+        patched.map_err(Stop::kube(format!("patch {}", target.text(environment))))?;
+        target.becomes(environment, "has followed", settled).await
+    }
+}
+
+impl Inject for Changed {
+    fn inject<'a>(&'a self, environment: &'a Environment) -> BoxFuture<'a, Result<(), Stop>> {
+        async move {
+            let object = self.target.read(environment).await?;
+            self.kept.keep(object.ok_or_else(|| Stop::Failed(format!("there is no {}", self.target.text(environment))))?);
+            self.apply(environment, &(self.patch)()).await
+        }
+        .boxed()
+    }
+
+    fn revert<'a>(&'a self, environment: &'a Environment) -> BoxFuture<'a, Result<(), Stop>> {
+        async move {
+            let Some(before) = self.kept.take() else { return Ok(()) };
+            let before = serde_json::to_value(&before).unwrap_or_default();
+            self.apply(environment, &inverse(&(self.patch)(), &before)).await
+        }
+        .boxed()
+    }
+}
+
+/// The merge patch that undoes another one on what was there before.
+fn inverse(patch: &Value, before: &Value) -> Value {
+    match (patch, before) {
+        (Value::Object(patch), Value::Object(before)) => {
+            let undo =
+                |(key, value): (&String, &Value)| (key.clone(), before.get(key).map_or(Value::Null, |before| inverse(value, before)));
+            Value::Object(patch.iter().map(undo).collect::<Map<_, _>>())
+        }
+        _ => before.clone(),
+    }
+}
+
+/// Whether whoever looks after the object has done what it asks for: as many pods as it wants, on every node that it wants, and no others.
+fn settled(object: Option<&DynamicObject>) -> Result<(), String> {
+    let Some(object) = object else { return Err("it is not there".to_owned()) };
+    let number = |pointer: &str| object.data.pointer(pointer).and_then(Value::as_i64);
+    let seen = number("/status/observedGeneration");
+    if object.data.get("status").is_some() && seen.is_some() && seen < object.metadata.generation {
+        return Err("its controller has not seen the change".to_owned());
+    }
+    let pairs = match object.types.as_ref().map(|t| t.kind.as_str()) {
+        Some("Deployment") => {
+            let wanted = number("/spec/replicas").unwrap_or(1);
+            vec![("pods", number("/status/replicas"), wanted), ("ready pods", number("/status/readyReplicas"), wanted)]
+        }
+        Some("DaemonSet") => {
+            let wanted = number("/status/desiredNumberScheduled").unwrap_or(0);
+            let updated = number("/status/updatedNumberScheduled");
+            vec![("pods", number("/status/currentNumberScheduled"), wanted), ("updated pods", updated, wanted)]
+        }
+        Some("CustomResourceDefinition") => {
+            let conditions = object.data.pointer("/status/conditions").and_then(Value::as_array);
+            let established = conditions.is_some_and(|all| all.iter().any(|c| c["type"] == "Established" && c["status"] == "True"));
+            return if established { Ok(()) } else { Err("it is not Established".to_owned()) };
+        }
+        _ => Vec::new(),
+    };
+    let off = pairs.into_iter().find(|(_, found, wanted)| found.unwrap_or(0) != *wanted);
+    off.map_or(Ok(()), |(what, found, wanted)| Err(format!("it has {} {what} and wants {wanted}", found.unwrap_or(0))))
+}
+
+/// No pods.
+pub(super) fn no_replicas() -> Value {
+    json!({"spec": {"replicas": 0}})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_is_undone_to_the_letter() {
+        let before = json!({"spec": {"replicas": 2, "template": {"a": 1}}, "metadata": {"labels": {"x": "y"}}});
+        for patch in [
+            json!({"spec": {"replicas": 0}}),
+            json!({"spec": {"template": {"a": null, "b": {"c": 1}}}}),
+            json!({"metadata": {"labels": {"x": null, "z": "new"}, "annotations": {"n": "1"}}}),
+        ] {
+            let mut now = before.clone();
+            merge(&mut now, &patch);
+            assert_ne!(now, before);
+            merge(&mut now, &inverse(&patch, &before));
+            assert_eq!(now, before, "{patch}");
+        }
+    }
+
+    /// RFC 7386.
+    fn merge(target: &mut Value, patch: &Value) {
+        let Value::Object(patch) = patch else { return *target = patch.clone() };
+        if !target.is_object() {
+            *target = json!({});
+        }
+        let fields = target.as_object_mut().unwrap();
+        for (key, value) in patch {
+            if value.is_null() {
+                fields.remove(key);
+            } else {
+                merge(fields.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+    }
+
+    fn object(value: Value) -> DynamicObject {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn a_controller_that_lags_behind_is_waited_for() {
+        let deployment = |replicas: i64, ready: i64, seen: i64| {
+            object(
+                json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a", "generation": 2}, "spec": {"replicas": replicas},
+                "status": {"replicas": ready, "readyReplicas": ready, "observedGeneration": seen}}),
+            )
+        };
+        assert_eq!(settled(Some(&deployment(1, 1, 2))), Ok(()));
+        assert_eq!(settled(Some(&deployment(0, 0, 2))), Ok(()));
+        assert!(settled(Some(&deployment(1, 1, 1))).unwrap_err().contains("not seen"));
+        assert!(settled(Some(&deployment(0, 1, 2))).unwrap_err().contains("1 pods and wants 0"));
+        assert!(settled(None).is_err());
+    }
+}

@@ -1,0 +1,200 @@
+//! Proving the outcomes: each fault is injected, and exactly the outcomes that it names must fail; then it is mended, and they must hold again.
+//! A check that has never failed proves nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
+use serde::Serialize;
+
+use crate::error::one_line;
+use crate::faults::Fault;
+use crate::journal::{Journal, Verdict};
+use crate::outcomes::{Environment, Judged, Outcome, Stop, judge_all};
+use crate::stages::{Context, StageError};
+
+/// What came of a fault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "result")]
+pub enum Proof {
+    /// Exactly what it names failed, and holds again.
+    Proved,
+    /// Something that it names did not fail, something else did, or something did not come back.
+    #[serde(rename_all = "camelCase")]
+    NotProved {
+        /// Outcomes that it names and that held all the same.
+        held: Vec<String>,
+        /// Outcomes that failed and that it does not name, each with why.
+        strayed: BTreeMap<String, String>,
+        /// Outcomes that did not hold again when it was mended, each with why.
+        lasting: BTreeMap<String, String>,
+    },
+    /// It cannot be injected here, or an outcome that it names cannot be judged here.
+    Unsupported {
+        /// Why.
+        reason: String,
+    },
+    /// Somebody did not want to know any more. It is mended all the same.
+    Interrupted,
+    /// It could not be injected or mended.
+    Error {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A fault with what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Proven {
+    /// The fault.
+    pub fault: String,
+    /// What came of it.
+    #[serde(flatten)]
+    pub proof: Proof,
+    /// The outcomes that failed under it.
+    pub failed: Vec<String>,
+    /// The rules of the diagnoses of those that it names.
+    pub rules: BTreeSet<String>,
+    /// How long it took.
+    #[serde(rename = "milliseconds", serialize_with = "milliseconds")]
+    pub took: Duration,
+}
+
+fn milliseconds<S: serde::Serializer>(took: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(took.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Why nothing could be proved.
+#[derive(Debug, thiserror::Error)]
+pub enum ProveError {
+    /// The environment cannot be looked at.
+    #[error(transparent)]
+    Environment(#[from] StageError),
+    /// Outcomes fail before anything was broken, so their failing would prove nothing.
+    #[error("nothing can be proved, since without any fault these fail: {}", named(failed))]
+    NotGreen {
+        /// Each with why.
+        failed: BTreeMap<String, String>,
+    },
+}
+
+fn named(failed: &BTreeMap<String, String>) -> String {
+    failed.iter().map(|(id, why)| format!("{id} ({why})")).collect::<Vec<_>>().join(", ")
+}
+
+/// The outcomes of an environment by what they are now.
+struct Looked(Vec<(Outcome, Judged)>);
+
+impl Looked {
+    /// Judges with nothing that was learned before: a token that is kept would hide that there are no more.
+    async fn at(context: &Arc<Context>, outcomes: &[Outcome]) -> Result<Self, StageError> {
+        let environment = Environment::open(Arc::clone(context)).await?;
+        let judged = judge_all(outcomes, &environment, &BTreeMap::new(), &Journal::in_memory()).await;
+        Ok(Self(outcomes.iter().cloned().zip(judged).collect()))
+    }
+
+    fn passed(&self) -> Vec<Outcome> {
+        self.0.iter().filter(|(_, judged)| judged.verdict == Verdict::Passed).map(|(outcome, _)| outcome.clone()).collect()
+    }
+
+    fn failed(&self) -> BTreeMap<String, String> {
+        let failed = self.0.iter().filter_map(|(outcome, judged)| match &judged.verdict {
+            Verdict::Failed { reason } => Some((outcome.id.to_owned(), reason.clone())),
+            _ => None,
+        });
+        failed.collect()
+    }
+
+    fn rules(&self, of: &[&str]) -> BTreeSet<String> {
+        let of = self.0.iter().filter(|(outcome, _)| of.contains(&outcome.id));
+        of.flat_map(|(_, judged)| judged.diagnoses.iter().map(|d| d.rule.clone())).collect()
+    }
+}
+
+/// Proves faults one after the other, and tells each result as soon as it is known. `stop` breaks it off, when the fault that is there is mended.
+///
+/// # Errors
+/// When the environment cannot be looked at or is not green to begin with.
+pub async fn prove(
+    context: &Arc<Context>,
+    outcomes: &[Outcome],
+    faults: &[Fault],
+    tell: &(dyn Fn(&Proven) + Sync),
+    stop: impl Future<Output = ()> + Send,
+) -> Result<Vec<Proven>, ProveError> {
+    let stop = stop.boxed().shared();
+    let before = Looked::at(context, outcomes).await?;
+    let failed = before.failed();
+    if !failed.is_empty() {
+        return Err(ProveError::NotGreen { failed });
+    }
+    let green = before.passed();
+    let mut all = Vec::new();
+    for fault in faults {
+        let start = Instant::now();
+        let (proof, failed, rules) = one(context, &green, fault, stop.clone()).await;
+        let proven = Proven { fault: fault.id.to_owned(), proof, failed, rules, took: start.elapsed() };
+        tell(&proven);
+        let lasting = matches!(&proven.proof, Proof::Error { .. } | Proof::Interrupted)
+            || matches!(&proven.proof, Proof::NotProved { lasting, .. } if !lasting.is_empty());
+        all.push(proven);
+        // What comes after it would be about a broken environment.
+        if lasting {
+            break;
+        }
+    }
+    Ok(all)
+}
+
+async fn one(
+    context: &Arc<Context>,
+    green: &[Outcome],
+    fault: &Fault,
+    stop: Shared<BoxFuture<'_, ()>>,
+) -> (Proof, Vec<String>, BTreeSet<String>) {
+    let nothing = |proof| (proof, Vec::new(), BTreeSet::new());
+    if stop.clone().now_or_never().is_some() {
+        return nothing(Proof::Interrupted);
+    }
+    if let Some(unjudged) = fault.breaks.iter().find(|id| !green.iter().any(|o| o.id == **id)) {
+        let reason = crate::text::current().with("prove-not-judged", &[("outcome", unjudged)]);
+        return nothing(Proof::Unsupported { reason });
+    }
+    let environment = match Environment::open(Arc::clone(context)).await {
+        Ok(environment) => environment,
+        Err(e) => return nothing(Proof::Error { reason: one_line(&e) }),
+    };
+    let look = async || {
+        tokio::select! {
+            looked = Looked::at(context, green) => Some(looked),
+            () = stop => None,
+        }
+    };
+    let during = match fault.during(&environment, look).await {
+        Ok(Some(Ok(looked))) => looked,
+        Ok(None) => return nothing(Proof::Interrupted),
+        Ok(Some(Err(e))) => return nothing(Proof::Error { reason: one_line(&e) }),
+        Err(Stop::Unsupported { capability, reason }) => return nothing(Proof::Unsupported { reason: format!("{capability}: {reason}") }),
+        Err(e) => return nothing(Proof::Error { reason: one_line(&e) }),
+    };
+    let lasting = match Looked::at(context, green).await {
+        Ok(looked) => looked.failed(),
+        Err(e) => return nothing(Proof::Error { reason: one_line(&e) }),
+    };
+    let failed = during.failed();
+    let held: Vec<String> = fault.breaks.iter().filter(|id| !failed.contains_key(**id)).map(|id| (*id).to_owned()).collect();
+    let strayed: BTreeMap<String, String> =
+        failed.iter().filter(|(id, _)| !fault.excuses(id)).map(|(id, why)| (id.clone(), why.clone())).collect();
+    let proof = if held.is_empty() && strayed.is_empty() && lasting.is_empty() {
+        Proof::Proved
+    } else {
+        Proof::NotProved { held, strayed, lasting }
+    };
+    (proof, failed.into_keys().collect(), during.rules(fault.breaks))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,38 @@
+//! `prove`: every fault on a simulated cluster.
+
+use super::embedded::Down;
+use super::machine::Machine;
+
+#[test]
+fn every_fault_fails_exactly_what_it_names_and_is_mended() {
+    let machine = Machine::new();
+    let _down = Down(&machine);
+    machine.run(&["up", "--backend", "embedded", "--set", "kubectlProxy.port=0"]).code(0);
+    let json = machine.run(&["prove", "--format", "json"]).code(0).json();
+    let faults = json["faults"].as_array().map(Vec::as_slice).unwrap_or_default();
+    assert_eq!(faults.len(), meshproof::registry::Registry::builtin().faults().len());
+    for fault in faults {
+        assert_eq!(fault["result"], "proved", "{fault:#}");
+    }
+    assert_eq!(json["fidelity"], "simulated");
+    let verified = machine.run(&["verify", "--format", "json"]).code(0).json();
+    assert_eq!(verified["counts"]["failed"], 0, "{}", verified["counts"]);
+    // The journal tells what was done to the environment.
+    let runs = std::fs::read_dir(machine.state().join("runs")).expect("the runs");
+    let journals = runs.map(|run| std::fs::read_to_string(run.expect("a run").path().join("journal.jsonl")).expect("a journal"));
+    let proved = journals.filter(|journal| journal.contains("\"event\":\"fault-injected\"")).collect::<Vec<_>>();
+    assert_eq!(proved.len(), 1);
+    let count = |event: &str| proved[0].matches(event).count();
+    assert_eq!((count("\"event\":\"fault-injected\""), count("\"event\":\"fault-reverted\"")), (faults.len(), faults.len()));
+    // A chapter alone, for people.
+    let human = machine.run(&["prove", "gateway-api.other-bundle", "cluster"]).code(0);
+    assert!(human.stdout.contains("gateway-api.other-bundle  proved") && human.stdout.contains("cluster.no-role"), "{}", human.stdout);
+    assert!(!human.stdout.contains("istio.no-istiod") && human.stdout.contains("0 not proved"), "{}", human.stdout);
+}
+
+#[test]
+fn an_unknown_fault_brings_those_that_there_are() {
+    let machine = Machine::new();
+    machine.run(&["prove", "istio.no-such"]).code(2).without_result().complains(&["no fault `istio.no-such`", "hint: ", "istio.no-istiod"]);
+    assert!(machine.is_untouched());
+}
