@@ -8,7 +8,7 @@ use serde_json::json;
 use super::run::Signals;
 use super::{Failure, Format, Global, catalogue, print, print_json, run, select};
 use crate::faults::Fault;
-use crate::harness::{Harness, Purpose};
+use crate::harness::{Harness, HarnessError, Purpose};
 use crate::journal::Fidelity;
 use crate::prove::{Proof, Proven, prove};
 use crate::text::{self, Texts};
@@ -37,9 +37,18 @@ pub(super) async fn command(global: &Global, wanted: &[String]) -> Result<u8, Fa
             return Ok(130);
         }
     };
+    // Nobody's tests should meet what is broken here.
+    let alone = tokio::select! {
+        alone = harness.context.alone() => alone.map_err(HarnessError::from)?,
+        () = signals.arrived() => {
+            run::tell(&texts.get("cli-interrupted-early"));
+            return Ok(130);
+        }
+    };
     harness.announce(false, false);
     let tell = |proven: &Proven| run::tell(&line(proven, texts).join("  "));
     let proved = prove(&harness.context, &outcomes, &faults, &tell, async move { signals.arrived().await }).await;
+    drop(alone);
     let proved = match proved {
         Ok(proved) => proved,
         Err(e) => {
