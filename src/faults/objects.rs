@@ -199,7 +199,12 @@ fn settled(object: Option<&DynamicObject>) -> Result<(), String> {
         Some("DaemonSet") => {
             let wanted = number("/status/desiredNumberScheduled").unwrap_or(0);
             let updated = number("/status/updatedNumberScheduled");
-            vec![("pods", number("/status/currentNumberScheduled"), wanted), ("updated pods", updated, wanted)]
+            let ready = number("/status/numberReady");
+            vec![
+                ("pods", number("/status/currentNumberScheduled"), wanted),
+                ("updated pods", updated, wanted),
+                ("ready pods", ready, wanted),
+            ]
         }
         Some("CustomResourceDefinition") => {
             let conditions = object.data.pointer("/status/conditions").and_then(Value::as_array);
