@@ -5,13 +5,15 @@ use std::sync::{Mutex, PoisonError};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use serde_json::{Map, Value, json};
 
 use super::Inject;
 use crate::outcomes::{Environment, Stop};
-use crate::wait::{Limit, Progress};
+use crate::wait::{Limit, Progress, Watched};
 
 /// An object by what everybody calls it.
 #[derive(Debug, Clone, Copy)]
@@ -48,22 +50,38 @@ impl Target {
         self.api(environment).get_opt(&self.named(environment)).await.map_err(Stop::kube(format!("read {}", self.text(environment))))
     }
 
-    /// Waits until the object, or that there is none, is as it should be.
+    /// Waits until the object, or that there is none, is as it should be, and none of its pods is on its way out.
     async fn becomes(
         self,
         environment: &Environment,
         what: &str,
         is: impl Fn(Option<&DynamicObject>) -> Result<(), String>,
     ) -> Result<(), Stop> {
+        let selector = self.read(environment).await?.as_ref().and_then(selector);
         let mut waiter = environment.waiting.waiter();
-        let seen =
-            waiter.watch(self.api(environment), &ListParams::default().fields(&format!("metadata.name={}", self.named(environment))));
-        let condition = || match is(seen.items().first().map(AsRef::as_ref)) {
-            Ok(()) => Progress::Ready(()),
-            Err(status) => Progress::NotYet(status),
+        let name = ListParams::default().fields(&format!("metadata.name={}", self.named(environment)));
+        let seen = waiter.watch(self.api(environment), &name);
+        let pods = selector.map(|labels| {
+            let api = Api::<Pod>::namespaced(environment.cluster.client.clone(), self.namespace);
+            waiter.watch(api, &ListParams::default().labels(&labels))
+        });
+        let condition = || {
+            let leaving = pods.iter().flat_map(Watched::items).find(|pod| pod.metadata.deletion_timestamp.is_some());
+            match (is(seen.items().first().map(AsRef::as_ref)), leaving) {
+                (Err(status), _) => Progress::NotYet(status),
+                (Ok(()), Some(pod)) => Progress::NotYet(format!("pod {} is still there", pod.name_any())),
+                (Ok(()), None) => Progress::Ready(()),
+            }
         };
         Ok(waiter.until(&format!("{} {what}", self.text(environment)), Limit::Dashboard, condition).await?)
     }
+}
+
+/// The labels of the pods that an object looks after, if it does.
+fn selector(object: &DynamicObject) -> Option<String> {
+    let labels = object.data.pointer("/spec/selector/matchLabels")?.as_object()?;
+    let labels: Vec<String> = labels.iter().filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?))).collect();
+    (!labels.is_empty()).then(|| labels.join(","))
 }
 
 /// What of an object was there before; the fault is mended from it.
@@ -123,7 +141,7 @@ impl Inject for Removed {
                 Err(kube::Error::Api(status)) if status.code == 409 => {}
                 Err(e) => return Err(Stop::kube(format!("create {}", target.text(environment)))(e)),
             }
-            target.becomes(environment, "is there again", settled).await
+            target.becomes(environment, "is there again", |object| settled(target.kind, object)).await
         }
         .boxed()
     }
@@ -145,9 +163,17 @@ impl Changed {
 
     async fn apply(&self, environment: &Environment, patch: &Value) -> Result<(), Stop> {
         let target = self.target;
-        let patched = target.api(environment).patch(&target.named(environment), &PatchParams::default(), &Patch::Merge(patch)).await;
-        patched.map_err(Stop::kube(format!("patch {}", target.text(environment))))?;
-        target.becomes(environment, "has followed", settled).await
+        let name = target.named(environment);
+        let patched = target.api(environment).patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await;
+        let generation = patched.map_err(Stop::kube(format!("patch {}", target.text(environment))))?.metadata.generation;
+        let followed = move |object: Option<&DynamicObject>| {
+            // A list may come from a cache that has not heard of the change.
+            if object.is_some_and(|object| object.metadata.generation < generation) {
+                return Err("the change is not seen yet".to_owned());
+            }
+            settled(target.kind, object)
+        };
+        target.becomes(environment, "has followed", followed).await
     }
 }
 
@@ -184,19 +210,20 @@ fn inverse(patch: &Value, before: &Value) -> Value {
 }
 
 /// Whether whoever looks after the object has done what it asks for: as many pods as it wants, on every node that it wants, and no others.
-fn settled(object: Option<&DynamicObject>) -> Result<(), String> {
+fn settled(kind: &str, object: Option<&DynamicObject>) -> Result<(), String> {
     let Some(object) = object else { return Err("it is not there".to_owned()) };
     let number = |pointer: &str| object.data.pointer(pointer).and_then(Value::as_i64);
     let seen = number("/status/observedGeneration");
     if object.data.get("status").is_some() && seen.is_some() && seen < object.metadata.generation {
         return Err("its controller has not seen the change".to_owned());
     }
-    let pairs = match object.types.as_ref().map(|t| t.kind.as_str()) {
-        Some("Deployment") => {
+    // Not by the object's own word: what comes out of a list has none.
+    let pairs = match kind {
+        "Deployment" => {
             let wanted = number("/spec/replicas").unwrap_or(1);
             vec![("pods", number("/status/replicas"), wanted), ("ready pods", number("/status/readyReplicas"), wanted)]
         }
-        Some("DaemonSet") => {
+        "DaemonSet" => {
             let wanted = number("/status/desiredNumberScheduled").unwrap_or(0);
             let updated = number("/status/updatedNumberScheduled");
             let ready = number("/status/numberReady");
@@ -206,7 +233,7 @@ fn settled(object: Option<&DynamicObject>) -> Result<(), String> {
                 ("ready pods", ready, wanted),
             ]
         }
-        Some("CustomResourceDefinition") => {
+        "CustomResourceDefinition" => {
             let conditions = object.data.pointer("/status/conditions").and_then(Value::as_array);
             let established = conditions.is_some_and(|all| all.iter().any(|c| c["type"] == "Established" && c["status"] == "True"));
             return if established { Ok(()) } else { Err("it is not Established".to_owned()) };
@@ -270,10 +297,10 @@ mod tests {
                 "status": {"replicas": ready, "readyReplicas": ready, "observedGeneration": seen}}),
             )
         };
-        assert_eq!(settled(Some(&deployment(1, 1, 2))), Ok(()));
-        assert_eq!(settled(Some(&deployment(0, 0, 2))), Ok(()));
-        assert!(settled(Some(&deployment(1, 1, 1))).unwrap_err().contains("not seen"));
-        assert!(settled(Some(&deployment(0, 1, 2))).unwrap_err().contains("1 pods and wants 0"));
-        assert!(settled(None).is_err());
+        assert_eq!(settled("Deployment", Some(&deployment(1, 1, 2))), Ok(()));
+        assert_eq!(settled("Deployment", Some(&deployment(0, 0, 2))), Ok(()));
+        assert!(settled("Deployment", Some(&deployment(1, 1, 1))).unwrap_err().contains("not seen"));
+        assert!(settled("Deployment", Some(&deployment(0, 1, 2))).unwrap_err().contains("1 pods and wants 0"));
+        assert!(settled("Deployment", None).is_err());
     }
 }
