@@ -2,7 +2,7 @@
 # Binds the offline lab (a real engine, kind, registry and tools; see its README) to meshproof.
 #
 #   eval "$(ci/lab.sh env)"    start the lab and print the exports under which `meshproof run --backend kind` works
-#   ci/lab.sh test             the main job and the suites on a real cluster, then everything is stopped; LAB_PART=sessions: only that part
+#   ci/lab.sh test             the main job and the suites on a real cluster, then everything is stopped; LAB_PART=sessions: only that part, see lab-*.sh
 #   ci/lab.sh down             stop the lab
 #
 # MESHPROOF_LAB names the lab's directory (default: ../shared/lab beside this checkout).

@@ -8,7 +8,7 @@ fn every_fault_fails_exactly_what_it_names_and_is_mended() {
     let machine = Machine::new();
     let _down = Down(&machine);
     machine.run(&["up", "--backend", "embedded", "--set", "kubectlProxy.port=0"]).code(0);
-    let json = machine.run(&["prove", "--format", "json"]).code(0).json();
+    let json = machine.run(&["prove", "--format", "json", "--timeout-scale", "0.5"]).code(0).json();
     let faults = json["faults"].as_array().map(Vec::as_slice).unwrap_or_default();
     assert_eq!(faults.len(), meshproof::registry::Registry::builtin().faults().len());
     for fault in faults {
@@ -25,7 +25,7 @@ fn every_fault_fails_exactly_what_it_names_and_is_mended() {
     let count = |event: &str| proved[0].matches(event).count();
     assert_eq!((count("\"event\":\"fault-injected\""), count("\"event\":\"fault-reverted\"")), (faults.len(), faults.len()));
     // A chapter alone, for people.
-    let human = machine.run(&["prove", "gateway-api.other-bundle", "cluster"]).code(0);
+    let human = machine.run(&["prove", "gateway-api.other-bundle", "cluster", "--timeout-scale", "0.5"]).code(0);
     assert!(human.stdout.contains("gateway-api.other-bundle  proved") && human.stdout.contains("cluster.no-role"), "{}", human.stdout);
     assert!(!human.stdout.contains("istio.no-istiod") && human.stdout.contains("0 not proved"), "{}", human.stdout);
 }
