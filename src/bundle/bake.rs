@@ -10,11 +10,11 @@ use futures::future::{BoxFuture, Shared};
 use jiff::{SignedDuration, Timestamp};
 
 use super::contents::Role;
-use super::docker_export::ExportError;
+use super::docker_export::{ExportError, into_engine};
 use super::environment::{EnvironmentError, node_platform};
 use super::node_image::{NodeImage, NodeImageError, others};
 use super::oci_export::export_oci_archive;
-use super::pipe;
+use super::pipe::PipeWriter;
 use super::record::{BUNDLE_JSON, Record, RecordError};
 use super::verify::read_bounded;
 use crate::engine::{Engine, EngineError, Workshop};
@@ -234,20 +234,9 @@ impl Bench<'_> {
     }
 
     async fn send(&self, images: &[ImageName]) -> Result<(), BakeError> {
-        let (mut writer, archive) = pipe::writer();
         let (layout, images) = (self.layout.clone(), images.to_vec());
-        let written = tokio::task::spawn_blocking(move || {
-            export_oci_archive(&layout, &images, &node_platform(), PLACE, &mut writer)?;
-            writer.finish().map_err(ExportError::Write)
-        });
-        let sent = self.engine.unpack(self.container, archive).await;
-        match written.await {
-            // The engine broke off, and says why.
-            Ok(Err(ExportError::Write(_))) if sent.is_err() => {}
-            Ok(written) => written?,
-            Err(e) => std::panic::resume_unwind(e.into_panic()),
-        }
-        Ok(sent?)
+        let write = move |writer: &mut PipeWriter| export_oci_archive(&layout, &images, &node_platform(), PLACE, writer);
+        into_engine(write, |archive| self.engine.unpack(self.container, archive)).await
     }
 
     async fn import(&self) -> Result<(), BakeError> {

@@ -5,13 +5,18 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::PathBuf;
 
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use serde_json::json;
 use tar::Builder;
 
 use super::archive::{BLOCK, header, padding};
 use super::blobs::drain;
 use super::contents::Target;
-use super::manifest::{MAX_BYTES, ManifestError, Shelf, walk};
+use super::manifest::{MAX_BYTES, ManifestError, Shelf, Tree, walk};
+use super::pipe::{self, PipeWriter};
+use crate::engine::EngineError;
 use crate::mirror::layout::{Descriptor, Layout};
 use crate::mirror::name::{Digest, ImageName};
 
@@ -53,6 +58,9 @@ pub enum ExportError {
     Write(#[source] io::Error),
 }
 
+/// The bytes of an archive.
+pub(super) type ArchiveStream = BoxStream<'static, io::Result<Bytes>>;
+
 pub(super) struct Blobs<'a>(pub(super) &'a Layout);
 
 impl Shelf for Blobs<'_> {
@@ -67,16 +75,44 @@ impl Shelf for Blobs<'_> {
     }
 }
 
+/// What a name of a layout stands for, and all that belongs to it for a platform.
+pub(super) fn image_tree(layout: &Layout, name: &ImageName, target: &Target) -> Result<(Descriptor, Tree), ExportError> {
+    let top = layout.images().get(name).cloned().or_else(|| layout.resolve(&name.repository, &name.reference()));
+    let top = top.ok_or_else(|| ExportError::NoImage { name: name.clone() })?;
+    let tree = walk(&Blobs(layout), &top.digest, &top.media_type, std::slice::from_ref(target));
+    Ok((top, tree.map_err(|source| ExportError::Image { name: name.clone(), source })?))
+}
+
+/// Writes an archive into the engine, of which `send` is the other end. It is the engine that says why it broke off.
+pub(super) async fn into_engine<T, E, Sent>(
+    write: impl FnOnce(&mut PipeWriter) -> Result<(), ExportError> + Send + 'static,
+    send: impl FnOnce(ArchiveStream) -> Sent,
+) -> Result<T, E>
+where
+    E: From<ExportError> + From<EngineError>,
+    Sent: Future<Output = Result<T, EngineError>>,
+{
+    let (mut writer, archive) = pipe::writer();
+    let written = tokio::task::spawn_blocking(move || {
+        write(&mut writer)?;
+        writer.finish().map_err(ExportError::Write)
+    });
+    let sent = send(archive.boxed()).await;
+    match written.await {
+        Ok(Err(ExportError::Write(_))) if sent.is_err() => {}
+        Ok(written) => written?,
+        Err(e) => std::panic::resume_unwind(e.into_panic()),
+    }
+    Ok(sent?)
+}
+
 /// Writes an image of a layout as an archive for `docker load`, and tells the identifier that the engine knows it by. Only a name with a tag can
 /// be given to the engine; without one the image has no name there. It blocks; see [`super::pipe::writer`] for the way to the engine.
 ///
 /// # Errors
 /// When the image is not there or not whole, or the archive cannot be written.
 pub fn export_docker_archive(layout: &Layout, name: &ImageName, target: &Target, out: impl Write) -> Result<Digest, ExportError> {
-    let top = layout.images().get(name).cloned().or_else(|| layout.resolve(&name.repository, &name.reference()));
-    let top = top.ok_or_else(|| ExportError::NoImage { name: name.clone() })?;
-    let tree = walk(&Blobs(layout), &top.digest, &top.media_type, std::slice::from_ref(target));
-    let mut tree = tree.map_err(|source| ExportError::Image { name: name.clone(), source })?;
+    let (top, mut tree) = image_tree(layout, name, target)?;
     let missing = || ManifestError::NoPlatform { digest: top.digest.clone(), target: target.clone() };
     let found = tree.images.remove(target).ok_or_else(missing);
     let (_, image) = found.map_err(|source| ExportError::Image { name: name.clone(), source })?;

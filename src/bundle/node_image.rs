@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::contents::Role;
-use super::docker_export::{ExportError, export_docker_archive};
+use super::docker_export::{ExportError, export_docker_archive, into_engine};
 use super::environment::{EnvironmentError, node_platform};
-use super::pipe;
+use super::pipe::PipeWriter;
 use super::record::{ImageRecord, Record};
 use crate::engine::{Engine, EngineError};
 use crate::mirror::layout::Layout;
@@ -77,23 +77,11 @@ impl NodeImage {
             return Ok(());
         }
         let (repository, tag) = self.name.rsplit_once(':').unwrap_or((&self.name, "latest"));
-        let (mut writer, archive) = pipe::writer();
         // By its digest alone: without a tag it gets no name from the archive, which might be that of an image of the user's.
         let unnamed = ImageName { repository: self.image.repository.clone(), tag: None, digest: Some(self.digest.clone()) };
         let layout = self.layout.clone();
-        let written = tokio::task::spawn_blocking(move || {
-            export_docker_archive(&layout, &unnamed, &node_platform(), &mut writer)?;
-            writer.finish().map_err(ExportError::Write)
-        });
-        let loaded = engine.load(archive, repository, tag).await;
-        match written.await {
-            // The engine broke off, and says why.
-            Ok(Err(ExportError::Write(_))) if loaded.is_err() => {}
-            Ok(written) => written?,
-            Err(e) => std::panic::resume_unwind(e.into_panic()),
-        }
-        loaded?;
-        Ok(())
+        let write = move |writer: &mut PipeWriter| export_docker_archive(&layout, &unnamed, &node_platform(), writer).map(drop);
+        into_engine::<String, NodeImageError, _>(write, |archive| engine.load(archive, repository, tag)).await.map(drop)
     }
 }
 

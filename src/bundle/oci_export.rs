@@ -8,8 +8,8 @@ use tar::{Builder, EntryType};
 
 use super::archive::header;
 use super::contents::Target;
-use super::docker_export::{Blobs, ExportError, plain};
-use super::manifest::{OCI_INDEX, descriptor, walk};
+use super::docker_export::{ExportError, image_tree, plain};
+use super::manifest::{OCI_INDEX, descriptor};
 use super::record::{INDEX_JSON, OCI_LAYOUT, OCI_LAYOUT_TEXT, blob_path};
 use crate::mirror::layout::{IMAGE_NAME, Layout};
 use crate::mirror::name::{Digest, ImageName};
@@ -23,10 +23,7 @@ pub fn export_oci_archive(layout: &Layout, images: &[ImageName], target: &Target
     let mut blobs: BTreeMap<Digest, u64> = BTreeMap::new();
     let mut entries = Vec::new();
     for name in images {
-        let top = layout.images().get(name).cloned().or_else(|| layout.resolve(&name.repository, &name.reference()));
-        let top = top.ok_or_else(|| ExportError::NoImage { name: name.clone() })?;
-        let tree = walk(&Blobs(layout), &top.digest, &top.media_type, std::slice::from_ref(target));
-        let tree = tree.map_err(|source| ExportError::Image { name: name.clone(), source })?;
+        let (top, tree) = image_tree(layout, name, target)?;
         blobs.extend(tree.blobs.into_iter().map(|(digest, (size, _))| (digest, size)));
         let by_tag = name.tag.iter().map(|tag| format!("{}:{tag}", name.repository));
         for full in by_tag.chain([format!("{}@{}", name.repository, top.digest)]) {

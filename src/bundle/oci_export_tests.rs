@@ -1,6 +1,8 @@
 use std::io::Read;
 
 use super::*;
+use crate::bundle::docker_export::Blobs;
+use crate::bundle::manifest::walk;
 use crate::bundle::testing::{PILOT, PROXY, Shop, istio};
 
 fn exported(layout: &Layout, names: &[&str]) -> Result<Vec<u8>, ExportError> {

@@ -1,6 +1,5 @@
 //! `prove`: shows that outcomes can fail.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -10,7 +9,8 @@ use super::{Failure, Format, Global, catalogue, print, print_json, run, select};
 use crate::faults::Fault;
 use crate::harness::{Harness, HarnessError, Purpose};
 use crate::journal::Fidelity;
-use crate::prove::{Proof, Proven, prove};
+use crate::outcomes::is_dotted_prefix;
+use crate::prove::{Proof, Proven, named, prove};
 use crate::text::{self, Texts};
 use crate::wait::{Limits, RealClock, Waiting};
 
@@ -80,8 +80,7 @@ pub(super) async fn command(global: &Global, wanted: &[String]) -> Result<u8, Fa
 }
 
 fn chosen(all: &[Fault], wanted: &[String]) -> Result<Vec<Fault>, Failure> {
-    let is =
-        |fault: &Fault, word: &String| fault.id == word || fault.id.strip_prefix(word.as_str()).is_some_and(|rest| rest.starts_with('.'));
+    let is = |fault: &Fault, word: &String| is_dotted_prefix(word, fault.id);
     if let Some(unknown) = wanted.iter().find(|word| !all.iter().any(|fault| is(fault, word))) {
         let ids: Vec<&str> = all.iter().map(|f| f.id).collect();
         let hint = text::current().with("cli-hint-faults", &[("ids", &ids.join(", "))]);
@@ -98,13 +97,7 @@ fn line(proven: &Proven, texts: &Texts) -> [String; 4] {
         Proof::Unsupported { reason } => ("cli-prove-unsupported", reason.clone()),
         Proof::Error { reason } => ("cli-prove-error", reason.clone()),
         Proof::NotProved { held, strayed, lasting } => {
-            let with_reasons =
-                |all: &BTreeMap<String, String>| all.iter().map(|(id, why)| format!("{id} ({why})")).collect::<Vec<_>>().join(", ");
-            let parts = [
-                ("cli-prove-held", held.join(", ")),
-                ("cli-prove-strayed", with_reasons(strayed)),
-                ("cli-prove-lasting", with_reasons(lasting)),
-            ];
+            let parts = [("cli-prove-held", held.join(", ")), ("cli-prove-strayed", named(strayed)), ("cli-prove-lasting", named(lasting))];
             let parts = parts.iter().filter(|(_, ids)| !ids.is_empty()).map(|(key, ids)| texts.with(key, &[("outcomes", ids)]));
             ("cli-prove-not-proved", parts.collect::<Vec<_>>().join("; "))
         }

@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 
 use crate::cluster::{Capability, Installs};
 use crate::journal::Event;
-use crate::outcomes::{Environment, Stop};
+use crate::outcomes::{Environment, Stop, is_dotted_prefix};
 
 pub(crate) use builtin::builtin;
 
@@ -70,8 +70,7 @@ impl Fault {
     /// Whether an outcome may fail under it.
     #[must_use]
     pub fn excuses(&self, outcome: &str) -> bool {
-        let named = |name: &&str| outcome == *name || outcome.strip_prefix(*name).is_some_and(|rest| rest.starts_with('.'));
-        self.breaks.contains(&outcome) || self.may_break.iter().any(named)
+        self.breaks.contains(&outcome) || self.may_break.iter().any(|name| is_dotted_prefix(name, outcome))
     }
 
     /// Names the capabilities that it needs.

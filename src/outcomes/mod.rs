@@ -43,6 +43,7 @@ pub const BUNDLE_VERSION: &str = "gateway.networking.k8s.io/bundle-version";
 pub const CHANNEL: &str = "gateway.networking.k8s.io/channel";
 
 pub(crate) use istio::is_version;
+pub(crate) use selection::is_dotted_prefix;
 
 pub(crate) use crate::stages::{ISTIO_INSTALL, ISTIO_VERSION_BEFORE};
 

@@ -274,7 +274,7 @@ impl fmt::Display for Pattern {
 }
 
 /// Whether `whole` is `prefix`, or goes on with a dot after it.
-fn is_dotted_prefix(prefix: &str, whole: &str) -> bool {
+pub(crate) fn is_dotted_prefix(prefix: &str, whole: &str) -> bool {
     whole.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 

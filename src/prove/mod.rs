@@ -81,7 +81,8 @@ pub enum ProveError {
     },
 }
 
-fn named(failed: &BTreeMap<String, String>) -> String {
+/// Outcomes, each with why.
+pub(crate) fn named(failed: &BTreeMap<String, String>) -> String {
     failed.iter().map(|(id, why)| format!("{id} ({why})")).collect::<Vec<_>>().join(", ")
 }
 
