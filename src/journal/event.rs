@@ -58,17 +58,53 @@ pub enum StageResult {
     },
 }
 
+/// How sure a diagnosis is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Confidence {
+    /// The evidence admits no other cause.
+    Certain,
+    /// Other causes leave the same evidence, but seldom.
+    #[default]
+    Likely,
+    /// One cause among several.
+    Possible,
+}
+
+impl Confidence {
+    /// The word that qualifies a diagnosis; what is likely needs none.
+    #[must_use]
+    pub fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Certain => Some("certain"),
+            Self::Likely => None,
+            Self::Possible => Some("possible"),
+        }
+    }
+}
+
 /// A cause that the evidence points to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Diagnosis {
     /// Stable rule id, for example `P9`.
     pub rule: String,
+    /// How sure it is. Journals that were written before it was recorded hold likely ones.
+    #[serde(default)]
+    pub confidence: Confidence,
     /// What is wrong, one sentence.
     pub cause: String,
     /// What to do, one sentence.
     pub remedy: String,
     /// The line of evidence that matched.
     pub seen: String,
+}
+
+impl Diagnosis {
+    /// `P9`, or `P9 (certain)`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        self.confidence.word().map_or_else(|| self.rule.clone(), |word| format!("{} ({word})", self.rule))
+    }
 }
 
 /// The verdict on one outcome.

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 
 pub use event::{
-    CommandRecord, Diagnosis, Event, FORMAT_VERSION, Fidelity, OutcomeInfo, OutcomeKind, Record, StageInfo, StageResult, Transcript,
-    Verdict,
+    CommandRecord, Confidence, Diagnosis, Event, FORMAT_VERSION, Fidelity, OutcomeInfo, OutcomeKind, Record, StageInfo, StageResult,
+    Transcript, Verdict,
 };
 pub use redact::{Redactor, Secret};
 
@@ -224,7 +224,13 @@ mod tests {
             stdout: "a very-secret-value".into(),
             stderr: String::new(),
         };
-        let diagnosis = Diagnosis { rule: "P9".into(), cause: "c".into(), remedy: "r".into(), seen: "very-secret-value".into() };
+        let diagnosis = Diagnosis {
+            rule: "P9".into(),
+            confidence: Confidence::Certain,
+            cause: "c".into(),
+            remedy: "r".into(),
+            seen: "very-secret-value".into(),
+        };
         let events = vec![
             Event::RunStarted {
                 format: FORMAT_VERSION,

@@ -9,7 +9,8 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::{Environment, Look, Outcome, Stop};
-use crate::diagnose::diagnose;
+use crate::cluster::kind_config::proxy_environment;
+use crate::diagnose::{Kind, Line, explain};
 use crate::error::chain;
 use crate::journal::{Diagnosis, Event, Journal, Verdict};
 use crate::stages::StageOutcome;
@@ -60,21 +61,28 @@ pub async fn judge(outcome: &Outcome, environment: &Environment) -> Judged {
         let verdict = Verdict::Unsupported { capability: capability.to_string(), reason: reason.clone() };
         return Judged { verdict, evidence, diagnoses: Vec::new() };
     }
-    let mut clues: Vec<String> = problems.clone();
+    let mut clues: Vec<(Kind, String)> = problems.iter().map(|problem| (Kind::Problem, problem.clone())).collect();
     if let Some(stop) = stop {
         if let Stop::Wait(wait) = &stop {
-            clues.extend(wait.transitions.iter().map(|t| t.status.clone()));
+            clues.extend(wait.transitions.iter().map(|t| (Kind::State, t.status.clone())));
         }
         let sentence = chain(&stop).join(": ");
-        clues.push(sentence.clone());
+        clues.push((Kind::Error, sentence.clone()));
         problems.push(sentence);
     }
     if problems.is_empty() {
         return Judged { verdict: Verdict::Passed, evidence, diagnoses: Vec::new() };
     }
     // A node that is down explains more than any symptom on it.
-    clues.extend(environment.node_troubles().await);
-    let diagnoses = diagnose(clues.iter().flat_map(|c| c.lines()));
+    clues.extend(environment.node_troubles().await.into_iter().map(|trouble| (Kind::Node, trouble)));
+    // What one node shows may explain what another lacks.
+    clues.extend(evidence.iter().map(|(name, value)| (Kind::Seen, format!("{name}: {value}"))));
+    if environment.spec.proxy.enabled {
+        let variables = proxy_environment(&environment.node_spec());
+        clues.extend(variables.into_iter().map(|(name, value)| (Kind::Seen, format!("{name}={value}"))));
+    }
+    let lines: Vec<Line<'_>> = clues.iter().flat_map(|(kind, text)| Line::all(*kind, text)).collect();
+    let diagnoses = explain(&lines);
     Judged { verdict: Verdict::Failed { reason: problems.join("; ") }, evidence, diagnoses }
 }
 

@@ -20,7 +20,7 @@ pub fn failure(outcome: &Outcome, judged: &Judged) -> String {
         text += &format!("  guide {section}: «{sentence}»\n");
     }
     for diagnosis in &judged.diagnoses {
-        text += &format!("  diagnosis {}: {} {}\n    seen: {}\n", diagnosis.rule, diagnosis.cause, diagnosis.remedy, diagnosis.seen);
+        text += &format!("  diagnosis {}: {} {}\n    seen: {}\n", diagnosis.label(), diagnosis.cause, diagnosis.remedy, diagnosis.seen);
     }
     text += &format!("  hint: {}\n  evidence:\n", info.hint);
     let evidence = serde_json::to_string_pretty(&judged.evidence).unwrap_or_else(|e| e.to_string());

@@ -161,7 +161,7 @@ fn outcome_status(summary: &Summary, outcome: &OutcomeSummary, stage_failed: boo
 
 fn explain(text: &mut String, diagnoses: &[Diagnosis], hint: Option<&str>) {
     for d in diagnoses {
-        text.push_str(&format!("\ndiagnosis {}: {}\n  seen: {}\n  remedy: {}", d.rule, d.cause, d.seen, d.remedy));
+        text.push_str(&format!("\ndiagnosis {}: {}\n  seen: {}\n  remedy: {}", d.label(), d.cause, d.seen, d.remedy));
     }
     if let Some(hint) = hint.filter(|h| !h.is_empty()) {
         text.push_str(&format!("\nhint: {hint}"));

@@ -331,7 +331,8 @@ impl Page<'_> {
 
     fn diagnoses(&mut self, diagnoses: &[Diagnosis]) {
         for diagnosis in diagnoses {
-            let label = self.text("report-diagnosis", &[("rule", &diagnosis.rule)]);
+            let key = diagnosis.confidence.word().map_or("report-diagnosis".to_owned(), |word| format!("report-diagnosis-{word}"));
+            let label = self.text(&key, &[("rule", &diagnosis.rule)]);
             self.labelled(4, &label, Some(Tone::Caution), &diagnosis.cause);
             for (key, text) in [("report-seen", &diagnosis.seen), ("report-remedy", &diagnosis.remedy)] {
                 let label = self.text(key, &[]);

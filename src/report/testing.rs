@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::journal::{
-    CommandRecord, Diagnosis, Event, FORMAT_VERSION, Fidelity, OutcomeInfo, OutcomeKind, Record, StageInfo, StageResult, Transcript,
-    Verdict,
+    CommandRecord, Confidence, Diagnosis, Event, FORMAT_VERSION, Fidelity, OutcomeInfo, OutcomeKind, Record, StageInfo, StageResult,
+    Transcript, Verdict,
 };
 
 pub(super) const STAGES: [(&str, &str, &[&str]); 8] = [
@@ -201,6 +201,7 @@ pub(super) fn stage_failed() -> Vec<Record> {
     pen.start("cluster", "waiting for the control plane: kubelet is not healthy");
     let diagnosis = Diagnosis {
         rule: "P9".into(),
+        confidence: Confidence::Certain,
         cause: "The host is out of inotify instances, so systemd in the node cannot start its services.".into(),
         remedy: "Raise fs.inotify.max_user_instances to 512.".into(),
         seen: "Failed to create control group inotify object: Too many open files".into(),
@@ -238,6 +239,7 @@ pub(super) fn outcomes_failed() -> Vec<Record> {
     });
     let diagnosis = Diagnosis {
         rule: "P12".into(),
+        confidence: Confidence::Likely,
         cause: "containerd reads its hosts directory only when config_path is set.".into(),
         remedy: "Set config_path in the node's config.toml and restart containerd.".into(),
         seen: "config_path: null".into(),

@@ -249,7 +249,8 @@ fn json_tells_everything_under_a_versioned_schema() {
 
     let value = json::render(&Summary::fold(&testing::stage_failed()));
     assert_eq!(value["firstFailure"], json!({"stage": "cluster"}));
-    assert_eq!(value["stages"][2]["diagnoses"][0]["rule"], "P9");
+    let diagnosis = &value["stages"][2]["diagnoses"][0];
+    assert_eq!((&diagnosis["rule"], &diagnosis["confidence"]), (&json!("P9"), &json!("certain")));
     assert_eq!(value["stages"][3]["blockedBy"], "cluster");
     assert_eq!(value["outcomes"][0]["blockedBy"], "cluster");
     let value = json::render(&Summary::fold(&testing::outcomes_failed()));
@@ -269,7 +270,7 @@ fn junit_is_red_exactly_for_what_gates() {
     let report = parsed(&Summary::fold(&testing::stage_failed()));
     assert_eq!((report.errors, report.failures, report.skipped), (1, 0, 14), "one root cause, all else is skipped");
     let TestCaseStatus::NonSuccess { description: Some(text), .. } = &case(&report, "cluster").status else { panic!("not an error") };
-    assert!(text.contains("caused by: kind ended with 1") && text.contains("diagnosis P9") && text.contains("hint: "), "{text:?}");
+    assert!(text.contains("caused by: kind ended with 1") && text.contains("diagnosis P9 (certain): ") && text.contains("hint: "), "{text:?}");
 
     let report = parsed(&Summary::fold(&testing::outcomes_failed()));
     assert_eq!((report.errors, report.failures, report.skipped), (0, 2, 3), "the defect does not gate");
@@ -279,7 +280,7 @@ fn junit_is_red_exactly_for_what_gates() {
     let TestCaseStatus::NonSuccess { kind: NonSuccessKind::Failure, description: Some(text), .. } = &mirrors.status else {
         panic!("not a failure")
     };
-    assert!(text.contains("\"node\": \"meshproof-worker\"") && text.contains("diagnosis P12"), "{text:?}");
+    assert!(text.contains("\"node\": \"meshproof-worker\"") && text.contains("diagnosis P12: "), "{text:?}");
 
     let mut pen = Pen::new(Fidelity::Real);
     pen.judge("cluster.nodes.ready", 0, Verdict::Blocked { by: "cluster".into() }, json!({}), vec![]);

@@ -2,6 +2,7 @@
 
 use crate::cluster::user_config::UserConfigError;
 use crate::cluster::{ClientError, NodeError};
+use crate::diagnose::{Kind, Line, explain, find};
 use crate::engine::EngineError;
 use crate::journal::Diagnosis;
 use crate::session::SessionError;
@@ -120,11 +121,13 @@ impl StageError {
         match self {
             Self::Wait(e) => e.diagnoses(),
             other => {
-                let mut lines = crate::error::chain(other);
+                let chain = crate::error::chain(other);
+                let mut lines: Vec<Line<'_>> = chain.iter().flat_map(|message| Line::all(Kind::Error, message)).collect();
                 if let Self::Create { nodes, .. } = other {
-                    lines.extend_from_slice(nodes);
+                    lines.extend(nodes.iter().flat_map(|line| Line::all(Kind::Log, line)));
                 }
-                crate::diagnose::diagnose(lines.iter().flat_map(|m| m.lines()))
+                // An error that says what to do about it is no riddle.
+                if other.hint().is_some() { find(&lines) } else { explain(&lines) }
             }
         }
     }

@@ -14,6 +14,8 @@ mod window;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::diagnose::{Kind, Line, explain};
+
 pub use clock::{Clock, ManualClock, RealClock};
 pub use limits::{Limit, Limits};
 pub use watch::{Waiter, Watched};
@@ -79,10 +81,16 @@ impl WaitError {
         }
     }
 
+    /// The states seen, the last one first.
+    pub(crate) fn evidence(&self) -> impl Iterator<Item = Line<'_>> {
+        let before = self.transitions.iter().map(|t| t.status.as_str()).filter(|status| *status != self.last);
+        std::iter::once(self.last.as_str()).chain(before).flat_map(|status| Line::all(Kind::State, status))
+    }
+
     /// Causes that the states seen point to.
     #[must_use]
     pub fn diagnoses(&self) -> Vec<crate::journal::Diagnosis> {
-        crate::diagnose::diagnose(std::iter::once(self.last.as_str()).chain(self.transitions.iter().map(|t| t.status.as_str())))
+        explain(&self.evidence().collect::<Vec<_>>())
     }
 }
 

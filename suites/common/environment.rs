@@ -126,7 +126,7 @@ fn failure(stages: &Summary, id: &str) -> Option<String> {
         StageResult::Failed { error, hint, diagnoses } => {
             let mut text = format!("stage {id} failed: {}", error.join(": "));
             for diagnosis in diagnoses {
-                text += &format!("\n  diagnosis {}: {} {}", diagnosis.rule, diagnosis.cause, diagnosis.remedy);
+                text += &format!("\n  diagnosis {}: {} {}", diagnosis.label(), diagnosis.cause, diagnosis.remedy);
             }
             Some(hint.iter().fold(text, |text, hint| format!("{text}\n  hint: {hint}")))
         }

@@ -2,42 +2,82 @@
 
 diagnosis-p1 = The proxy is asked for at { $address }, which inside a node is the node itself.
     .remedy = Let the proxy listen on an address that the nodes reach (the Docker bridge or 0.0.0.0) and put that address into proxy.http and proxy.https.
+diagnosis-p2 = The drop-in with the proxy is missing on { $node }, or its containerd was not restarted since it was written.
+    .remedy = Run meshproof up with proxy.enabled=true, which writes it on every node; by hand, write it on each node and run systemctl daemon-reload and systemctl restart containerd there.
 diagnosis-p3 = The proxy asks for a user and a password.
     .remedy = Put credentials into the proxy URL; a percent sign is doubled in the systemd drop-in by meshproof.
-diagnosis-p7 = { $node } did not ask the mirror for { $image }: what its certs.d has for { $registry } is not read, or names something else.
-    .remedy = Compare certs.d on { $node } with that of the state directory, check config_path with containerd config dump, and try with crictl pull, since ctr reads neither.
+diagnosis-p4 = The registry { $host } is asked for by name through the proxy: ranges of addresses in NO_PROXY ({ $list }) never match a name.
+    .remedy = Add { $host }, or its domain with a dot in front, to proxy.noProxy.
+diagnosis-p5 = The name { $host } does not resolve inside the nodes.
+    .remedy = Check the host's resolver; behind a proxy set proxy.enabled=true, without internet name a mirror under mirrors.
+diagnosis-p6 = No containerd release reads a proxy from hosts.toml: the table of { $host } is ignored without a word, and the pull goes directly.
+    .remedy = Take the table out and set proxy.enabled=true, which gives the proxy to containerd itself, or name a mirror under mirrors.
+diagnosis-p7 = { $node } does not use the mirror: config_path of its containerd is not set, or certs.d has nothing for the registry.
+    .remedy = Compare certs.d on { $node } with that of the state directory, check config_path (cluster.configPath) with containerd config dump, and try with crictl pull, since ctr reads neither.
 diagnosis-p8 = containerd refuses a configuration that has both registry.mirrors and config_path.
     .remedy = Remove the old registry.mirrors patch and describe the mirror under mirrors instead.
 diagnosis-p9 = The registry limits the rate of pulls from this address.
     .remedy = Name a mirror under mirrors, or wait until the limit is over.
 diagnosis-p10 = This version of kind does not understand the containerd of the node image.
     .remedy = Use a kind release that knows the image, or the image that kind's release notes list.
+diagnosis-p11 = The archive names the content { $digest } of another platform without having it, as archives from the containerd image store of Docker do.
+    .remedy = Save one platform only (docker save --platform), or switch Docker's containerd image store off.
 diagnosis-p12 = Kubernetes 1.35 and newer do not run on a host with cgroup v1.
     .remedy = Use a host with cgroup v2, or a node image of Kubernetes 1.34 or older.
 diagnosis-p13 = The host is out of inotify instances or file handles.
     .remedy = sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512
+diagnosis-p14 = ztunnel has no file handle left, so its connections and its readiness fail, and nothing restarts it.
+    .remedy = Raise the limit of open files (LimitNOFILE) of the container engine, then restart ztunnel with kubectl -n istio-system rollout restart daemonset/ztunnel.
+diagnosis-p15 = The istio-cni agent of the node did not answer, so the network of a pod could not be made.
+    .remedy = Bring the DaemonSet istio-cni-node back (meshproof up); if Istio was removed, take the plugin istio-cni out of the conflist in /etc/cni/net.d.
+diagnosis-p16 = The host's kernel lacks the module { $module }, which Istio's packet rules need; WSL2 and other small kernels come without it.
+    .remedy = Use a newer WSL kernel or native Linux; where only DNS rules fail, switch DNS capture off with the value cni.ambient.dnsCapture=false of Istio.
+diagnosis-p17 = { $component } was not ready within { $time }, and nothing seen says why.
+    .remedy = Look for the waiting reason of its pods with kubectl -n istio-system describe pods; if they are only slow, give istioctl install a longer --readiness-timeout.
+diagnosis-p18 = A pod does not reach { $address } ({ $error }): the DNS or the network of the cluster does not work, or istiod is not ready.
+    .remedy = Check that coredns and istiod are ready and resolve the name from a pod; if proxy variables reach pods, put .svc and .svc.cluster.local into NO_PROXY.
 diagnosis-p19 = The nodes have too little { $resource } left for what the pod requests; istiod alone requests 2 GiB of memory.
     .remedy = Give the container engine more { $resource }, or end other workloads.
+diagnosis-p20 = A { $probe } probe got no answer, as when a NetworkPolicy or the CNI drops 169.254.7.127, from which probes of enrolled pods come.
+    .remedy = Allow 169.254.7.127 (fd16:9254:7127:1337:ffff:ffff:ffff:ffff for IPv6) in the NetworkPolicy, and update Calico to 3.29 or set up Cilium as Istio's ambient prerequisites say.
+diagnosis-p21 = Port 15008, through which enrolled pods talk to each other, is most likely closed by a NetworkPolicy.
+    .remedy = Allow TCP 15008 from the pods of the mesh in every NetworkPolicy that names ports.
+diagnosis-p22 = The DNS capture of ambient mode, which is on from Istio 1.25, may answer this query otherwise than the cluster's DNS does.
+    .remedy = Annotate the pod with ambient.istio.io/dns-capture: "false", or install Istio with the value cni.ambient.dnsCapture=false.
 diagnosis-p23 = Small requests pass but TLS handshakes hang, as with a network whose MTU is smaller than the bridge's.
     .remedy = Set the Docker daemon's MTU to that of the network and remake the network "kind".
 diagnosis-p24 = The image is made for another processor architecture.
     .remedy = Use an image of the host's architecture; a digest pins one.
-diagnosis-p30 = A newer Gateway API bundle guards its CRDs against versions before { $version }.
-    .remedy = Set gatewayApi.version to the bundle that is installed, or remove the ValidatingAdmissionPolicy safe-upgrades.gateway.networking.k8s.io.
+diagnosis-p25 = jemalloc was built for pages of 4 KiB, and this kernel has larger ones, as some arm64 kernels do.
+    .remedy = Boot a kernel with pages of 4 KiB.
+diagnosis-p26 = No ready pod stands behind { $service }, or the request names its port in a form that the service does not have.
+    .remedy = Wait until the pods of its namespace are ready, and ask for the Dashboard as https:kubernetes-dashboard: with the colon at the end.
+diagnosis-p27 = kubectl proxy refuses the request, because it only accepts the hosts localhost, 127.0.0.1 and [::1].
+    .remedy = Ask for http://127.0.0.1 with the port of kubectlProxy.port; to relax --accept-hosts makes everyone who reaches the port an administrator.
+diagnosis-p28 = The Dashboard does not accept the token: it is wrong, damaged or expired, although the answer may be HTTP 200.
+    .remedy = Make a new one with kubectl -n kubernetes-dashboard create token admin-user, and read the field errors of the answer.
+diagnosis-p29 = kubectl apply keeps the whole object in an annotation, and this object is larger than the 262144 bytes that annotations may have.
+    .remedy = Apply it with kubectl apply --server-side, as meshproof up does.
+diagnosis-p30 = A newer Gateway API bundle guards its CRDs: { $what } is prohibited.
+    .remedy = Set gatewayApi.version and gatewayApi.channel to the bundle that is installed, or remove the ValidatingAdmissionPolicy safe-upgrades.gateway.networking.k8s.io.
+diagnosis-p31 = istiod has not made the GatewayClass { $class } ready: it is not ready itself, or the CRDs are older than it wants.
+    .remedy = Look at the log of istiod, and compare gatewayApi.version with the bundle that istio.version wants.
 diagnosis-p32 = A cluster of that name exists already.
     .remedy = Delete it if it is yours, or choose another name with --set cluster.name=NAME.
+diagnosis-p33 = The host cannot boot a node of kind: its cgroup layout (WSL2), "init": true in daemon.json or a storage device that the node does not see is in the way.
+    .remedy = Follow kind's known issues: unify the cgroup layout, take "init": true out of daemon.json, or mount /dev/mapper into the nodes.
+diagnosis-p34 = The download script could not ask github.com for the newest Istio release.
+    .remedy = Pin istio.version, and let tools.istioctl.url name a copy of the archive, or downloads.proxy a proxy.
+diagnosis-p35 = { $image } comes from registry.istio.io, which the configuration for docker.io does not cover.
+    .remedy = Describe registry.istio.io under mirrors as well, or set istio.hub to docker.io/istio.
 diagnosis-image-not-found = No registry that was asked has the image { $image }.
     .remedy = Put the image into the mirror, or add a host that has it under mirrors.
 diagnosis-image-denied = The registry refuses to hand out the image { $image }.
     .remedy = Check the image's name; a private registry needs a mirror that has the credentials.
-diagnosis-p5 = The name { $host } does not resolve inside the nodes.
-    .remedy = Check the host's resolver; behind a proxy set proxy.enabled=true, without internet name a mirror under mirrors.
 diagnosis-registry-unavailable = The registry at { $url } answers { $status }.
     .remedy = Wait until it is well again, or add another host under mirrors.
 diagnosis-registry-unreachable = Nothing answers at { $url }: { $error }.
     .remedy = Check that the registry runs and that it listens on an address which the nodes reach; 127.0.0.1 inside a node is the node.
-diagnosis-p26 = No ready pod stands behind the service.
-    .remedy = Look at the pods of its namespace.
 diagnosis-node-missing = The container of node { $node } is gone.
     .remedy = meshproof up
 diagnosis-node-stopped = The container of node { $node } is { $state }.
@@ -48,3 +88,12 @@ diagnosis-crash-loop = Container { $container } of pod { $pod } on node { $node 
     .remedy = kubectl logs --previous shows its last words.
 diagnosis-container-runtime = The node has no pod network yet.
     .remedy = Look at the kindnet pod of that node in kube-system.
+diagnosis-unknown = No known cause matches. Looked at: { $kinds }.
+    .remedy = Read the reason and the evidence; meshproof collect gathers what else the environment says.
+looked-at-problem = problems found ({ $count })
+looked-at-state = states seen while waiting ({ $count })
+looked-at-error = messages of errors ({ $count })
+looked-at-log = lines of the nodes' logs ({ $count })
+looked-at-node = nodes that are down ({ $count })
+looked-at-seen = other evidence ({ $count })
+looked-at-between = {", "}

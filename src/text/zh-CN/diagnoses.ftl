@@ -2,42 +2,82 @@
 
 diagnosis-p1 = 代理地址为 { $address }，在节点内部，该地址指向节点自身。
     .remedy = 让代理监听节点可访问的地址（Docker 网桥地址或 0.0.0.0），并将该地址写入 proxy.http 和 proxy.https。
+diagnosis-p2 = { $node } 上缺少代理的 drop-in 文件，或写入该文件后没有重启其 containerd。
+    .remedy = 设置 proxy.enabled=true 并运行 meshproof up，为每个节点写入该文件；手动处理时，在每个节点上写入该文件，然后运行 systemctl daemon-reload 和 systemctl restart containerd。
 diagnosis-p3 = 代理要求用户名和密码。
     .remedy = 将凭据写入代理的 URL；在 systemd drop-in 文件中，meshproof 会将百分号写成两个。
-diagnosis-p7 = { $node } 没有向镜像源请求 { $image }：其 certs.d 中 { $registry } 的配置未被读取，或指向了别处。
-    .remedy = 对比 { $node } 上的 certs.d 与状态目录中的 certs.d，用 containerd config dump 检查 config_path，并用 crictl pull 测试，因为 ctr 两者都不读取。
+diagnosis-p4 = 对镜像仓库 { $host } 的请求按名称经过了代理：NO_PROXY（{ $list }）中的地址段从不匹配名称。
+    .remedy = 将 { $host } 或以点开头的域名加入 proxy.noProxy。
+diagnosis-p5 = 在节点内部无法解析名称 { $host }。
+    .remedy = 检查主机的 DNS 解析；需要经过代理时，设置 proxy.enabled=true；没有互联网时，在 mirrors 中指定镜像源。
+diagnosis-p6 = 没有任何 containerd 版本会从 hosts.toml 读取代理：{ $host } 的 proxy 表会被忽略且没有任何提示，拉取不经过代理。
+    .remedy = 删除该表，并设置 proxy.enabled=true，将代理交给 containerd 本身；或在 mirrors 中指定镜像源。
+diagnosis-p7 = { $node } 没有使用镜像源：其 containerd 未设置 config_path，或 certs.d 中没有该镜像仓库的配置。
+    .remedy = 对比 { $node } 上的 certs.d 与状态目录中的 certs.d，用 containerd config dump 检查 config_path（cluster.configPath），并用 crictl pull 测试，因为 ctr 两者都不读取。
 diagnosis-p8 = containerd 拒绝同时包含 registry.mirrors 和 config_path 的配置。
     .remedy = 删除旧的 registry.mirrors 补丁，改为在 mirrors 中描述镜像源。
 diagnosis-p9 = 镜像仓库限制了来自该地址的拉取频率。
     .remedy = 在 mirrors 中指定镜像源，或等待限制解除。
 diagnosis-p10 = 此版本的 kind 不支持节点镜像中的 containerd。
     .remedy = 使用支持该镜像的 kind 版本，或使用该 kind 发布说明中列出的镜像。
+diagnosis-p11 = 归档文件引用了其他平台的内容 { $digest }，但并未包含该内容；Docker 的 containerd 镜像存储会导出这样的归档文件。
+    .remedy = 只保存单个平台（docker save --platform），或关闭 Docker 的 containerd 镜像存储。
 diagnosis-p12 = Kubernetes 1.35 及更高版本无法在使用 cgroup v1 的主机上运行。
     .remedy = 使用支持 cgroup v2 的主机，或 Kubernetes 1.34 及更早版本的节点镜像。
 diagnosis-p13 = 主机的 inotify 实例或文件句柄已耗尽。
     .remedy = sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512
+diagnosis-p14 = ztunnel 的文件句柄已耗尽，因此连接和就绪检查失败，且不会自动重启。
+    .remedy = 提高容器引擎的打开文件数上限（LimitNOFILE），然后用 kubectl -n istio-system rollout restart daemonset/ztunnel 重启 ztunnel。
+diagnosis-p15 = 节点上的 istio-cni 代理程序没有响应，因此无法创建 Pod 网络。
+    .remedy = 恢复 DaemonSet istio-cni-node（meshproof up）；如果 Istio 已卸载，从 /etc/cni/net.d 的 conflist 中删除 istio-cni 插件。
+diagnosis-p16 = 主机内核缺少模块 { $module }，而 Istio 的数据包规则需要该模块；WSL2 和其他精简内核不包含该模块。
+    .remedy = 使用较新的 WSL 内核或原生 Linux；如果只有 DNS 规则失败，用 Istio 的值 cni.ambient.dnsCapture=false 关闭 DNS 捕获。
+diagnosis-p17 = { $component } 在 { $time } 内未就绪，且现有证据未说明原因。
+    .remedy = 用 kubectl -n istio-system describe pods 查看 Pod 的等待原因；如果只是较慢，增大 istioctl install 的 --readiness-timeout。
+diagnosis-p18 = Pod 无法访问 { $address }（{ $error }）：集群内的 DNS 或网络不可用，或 istiod 尚未就绪。
+    .remedy = 确认 coredns 和 istiod 已就绪，并从 Pod 中解析该名称；如果 Pod 中有代理变量，将 .svc 和 .svc.cluster.local 加入 NO_PROXY。
 diagnosis-p19 = 节点剩余的 { $resource } 不足以满足 Pod 的请求；仅 istiod 就请求 2 GiB 内存。
     .remedy = 为容器引擎分配更多 { $resource }，或停止其他工作负载。
+diagnosis-p20 = { $probe } 探针没有得到响应，可能是 NetworkPolicy 或 CNI 丢弃了来自 169.254.7.127 的数据包，已加入网格的 Pod 的探针来自该地址。
+    .remedy = 在 NetworkPolicy 中放行 169.254.7.127（IPv6 为 fd16:9254:7127:1337:ffff:ffff:ffff:ffff），并将 Calico 升级到 3.29，或按照 Istio 的 ambient 前提条件配置 Cilium。
+diagnosis-p21 = 已加入网格的 Pod 之间通过端口 15008 通信，该端口很可能被 NetworkPolicy 阻断。
+    .remedy = 在每个限定端口的 NetworkPolicy 中，放行来自网格内 Pod 的 TCP 15008。
+diagnosis-p22 = 自 Istio 1.25 起，ambient 模式默认开启 DNS 捕获，对该查询的应答可能与集群 DNS 不同。
+    .remedy = 为 Pod 添加注解 ambient.istio.io/dns-capture: "false"，或安装 Istio 时设置值 cni.ambient.dnsCapture=false。
 diagnosis-p23 = 小请求可以通过，但 TLS 握手挂起，通常是因为网络的 MTU 小于网桥的 MTU。
     .remedy = 将 Docker 守护进程的 MTU 设为与网络一致，并重建网络 "kind"。
 diagnosis-p24 = 镜像适用于其他处理器架构。
     .remedy = 使用与主机架构一致的镜像；按摘要引用的镜像会固定为某一架构。
-diagnosis-p30 = 集群中较新的 Gateway API 禁止安装早于 { $version } 的 CRD。
-    .remedy = 将 gatewayApi.version 设为已安装的版本，或删除 ValidatingAdmissionPolicy safe-upgrades.gateway.networking.k8s.io。
+diagnosis-p25 = jemalloc 按 4 KiB 内存页构建，而该内核的内存页更大，部分 arm64 内核如此。
+    .remedy = 使用 4 KiB 内存页的内核。
+diagnosis-p26 = { $service } 没有就绪的 Pod，或请求中的端口写法与该 Service 不符。
+    .remedy = 等待其命名空间中的 Pod 就绪，并以 https:kubernetes-dashboard: 访问 Dashboard，末尾的冒号不可省略。
+diagnosis-p27 = kubectl proxy 拒绝了请求，因为它只接受主机名 localhost、127.0.0.1 和 [::1]。
+    .remedy = 访问 http://127.0.0.1，端口为 kubectlProxy.port；放宽 --accept-hosts 会使所有能访问该端口的人成为管理员。
+diagnosis-p28 = Dashboard 不接受该令牌：令牌错误、损坏或已过期，尽管响应可能是 HTTP 200。
+    .remedy = 用 kubectl -n kubernetes-dashboard create token admin-user 创建新令牌，并查看响应中的 errors 字段。
+diagnosis-p29 = kubectl apply 会将整个对象保存在注解中，而该对象超过了注解的上限 262144 字节。
+    .remedy = 使用 kubectl apply --server-side，meshproof up 也采用这种方式。
+diagnosis-p30 = 集群中较新的 Gateway API 保护其 CRD：禁止 { $what }。
+    .remedy = 将 gatewayApi.version 和 gatewayApi.channel 设为已安装的版本和通道，或删除 ValidatingAdmissionPolicy safe-upgrades.gateway.networking.k8s.io。
+diagnosis-p31 = istiod 没有使 GatewayClass { $class } 就绪：istiod 本身未就绪，或 CRD 的版本低于其要求。
+    .remedy = 查看 istiod 的日志，并将 gatewayApi.version 与 istio.version 所需的版本进行对比。
 diagnosis-p32 = 同名集群已存在。
     .remedy = 如果该集群属于自己，将其删除；否则用 --set cluster.name=NAME 换一个名称。
+diagnosis-p33 = 主机无法启动 kind 节点：原因可能是 cgroup 布局（WSL2）、daemon.json 中的 "init": true，或节点看不到的存储设备。
+    .remedy = 参照 kind 的已知问题：统一 cgroup 布局，从 daemon.json 中删除 "init": true，或将 /dev/mapper 挂载到节点中。
+diagnosis-p34 = 下载脚本无法从 github.com 查询最新的 Istio 版本。
+    .remedy = 固定 istio.version，并用 tools.istioctl.url 指定归档文件的副本，或用 downloads.proxy 指定代理。
+diagnosis-p35 = { $image } 来自 registry.istio.io，而 docker.io 的配置不涵盖该镜像仓库。
+    .remedy = 在 mirrors 中同样配置 registry.istio.io，或将 istio.hub 设为 docker.io/istio。
 diagnosis-image-not-found = 所请求的镜像仓库中都没有镜像 { $image }。
     .remedy = 将镜像放入镜像源，或在 mirrors 中添加拥有该镜像的主机。
 diagnosis-image-denied = 镜像仓库拒绝提供镜像 { $image }。
     .remedy = 检查镜像名称；私有镜像仓库需要配有凭据的镜像源。
-diagnosis-p5 = 在节点内部无法解析名称 { $host }。
-    .remedy = 检查主机的 DNS 解析；需要经过代理时，设置 proxy.enabled=true；没有互联网时，在 mirrors 中指定镜像源。
 diagnosis-registry-unavailable = 镜像仓库 { $url } 返回 { $status }。
     .remedy = 等待其恢复，或在 mirrors 中添加其他主机。
 diagnosis-registry-unreachable = { $url } 没有响应：{ $error }。
     .remedy = 检查镜像仓库是否在运行，以及是否监听节点可访问的地址；在节点内部，127.0.0.1 指向节点自身。
-diagnosis-p26 = 该 Service 没有就绪的 Pod。
-    .remedy = 检查其命名空间中的 Pod。
 diagnosis-node-missing = 节点 { $node } 的容器已不存在。
     .remedy = meshproof up
 diagnosis-node-stopped = 节点 { $node } 的容器状态为 { $state }。
@@ -48,3 +88,12 @@ diagnosis-crash-loop = 节点 { $node } 上 Pod { $pod } 的容器 { $container 
     .remedy = kubectl logs --previous 显示其退出前的日志。
 diagnosis-container-runtime = 节点尚无 Pod 网络。
     .remedy = 检查 kube-system 中该节点的 kindnet Pod。
+diagnosis-unknown = 没有匹配的已知原因。已检查：{ $kinds }。
+    .remedy = 查看原因和证据；meshproof collect 可收集环境中的其他信息。
+looked-at-problem = 发现的问题（{ $count }）
+looked-at-state = 等待期间的状态（{ $count }）
+looked-at-error = 错误信息（{ $count }）
+looked-at-log = 节点日志行（{ $count }）
+looked-at-node = 停机的节点（{ $count }）
+looked-at-seen = 其他证据（{ $count }）
+looked-at-between = {"、"}
