@@ -270,7 +270,10 @@ fn junit_is_red_exactly_for_what_gates() {
     let report = parsed(&Summary::fold(&testing::stage_failed()));
     assert_eq!((report.errors, report.failures, report.skipped), (1, 0, 14), "one root cause, all else is skipped");
     let TestCaseStatus::NonSuccess { description: Some(text), .. } = &case(&report, "cluster").status else { panic!("not an error") };
-    assert!(text.contains("caused by: kind ended with 1") && text.contains("diagnosis P9 (certain): ") && text.contains("hint: "), "{text:?}");
+    assert!(
+        text.contains("caused by: kind ended with 1") && text.contains("diagnosis P9 (certain): ") && text.contains("hint: "),
+        "{text:?}"
+    );
 
     let report = parsed(&Summary::fold(&testing::outcomes_failed()));
     assert_eq!((report.errors, report.failures, report.skipped), (0, 2, 3), "the defect does not gate");

@@ -266,11 +266,7 @@ pub(super) const SAMPLES: &[Sample] = &[
             "The CustomResourceDefinition \"httproutes.gateway.networking.k8s.io\" is invalid: metadata.annotations: Too long: may not be more than 262144 bytes",
         ],
     ),
-    sample(
-        "P29",
-        Thread("nginx/nginx-gateway-fabric#3796"),
-        &["metadata.annotations: Too long: must have at most 262144 bytes"],
-    ),
+    sample("P29", Thread("nginx/nginx-gateway-fabric#3796"), &["metadata.annotations: Too long: must have at most 262144 bytes"]),
     sample("P30", Seen, &["denied request: Installing CRDs with version before v1.5.0 is prohibited by default"]),
     sample(
         "P30",
