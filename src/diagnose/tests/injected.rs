@@ -34,6 +34,7 @@ const MIRROR: &str =
 const BUSYBOX: &str = "docker.io/library/busybox:latest";
 const PROXY: &str = "http://172.17.0.1:7890";
 
+type Break = fn(&World);
 type Cause = fn() -> BoxFuture<'static, Vec<String>>;
 
 macro_rules! causes {
@@ -77,7 +78,7 @@ async fn a_cause_that_is_made_is_named() {
 }
 
 /// What breaks an environment, the outcome that notices, and the rule that its evidence leads to.
-const JUDGED: &[(&str, &str, fn(&World))] = &[
+const JUDGED: &[(&str, &str, Break)] = &[
     ("P2", "cluster.proxy.every-node", |w| w.nodes.file(GUIDE_WORKER, "/proc/123/environ", "PATH=/bin\0")),
     ("P7", "cluster.mirror.config-path", |w| w.config_path(GUIDE_WORKER, "")),
     ("P28", "dashboard.login.accepted", |w| {
