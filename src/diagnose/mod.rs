@@ -28,7 +28,9 @@ pub enum Kind {
     State,
     /// A message of an error.
     Error,
-    /// A line of a node's log.
+    /// A warning of the cluster about a pod.
+    Event,
+    /// A line of a log, of a node or of a pod.
     Log,
     /// What is wrong with a node.
     Node,
@@ -42,6 +44,7 @@ impl Kind {
             Self::Problem => "looked-at-problem",
             Self::State => "looked-at-state",
             Self::Error => "looked-at-error",
+            Self::Event => "looked-at-event",
             Self::Log => "looked-at-log",
             Self::Node => "looked-at-node",
             Self::Seen => "looked-at-seen",

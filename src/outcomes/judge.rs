@@ -8,6 +8,7 @@ use futures::StreamExt;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
+use super::clues::of_pods;
 use super::{Environment, Look, Outcome, Stop};
 use crate::cluster::kind_config::proxy_environment;
 use crate::diagnose::{Kind, Line, explain};
@@ -74,7 +75,9 @@ pub async fn judge(outcome: &Outcome, environment: &Environment) -> Judged {
         return Judged { verdict: Verdict::Passed, evidence, diagnoses: Vec::new() };
     }
     // A node that is down explains more than any symptom on it.
-    clues.extend(environment.node_troubles().await.into_iter().map(|trouble| (Kind::Node, trouble)));
+    let (nodes, pods) = tokio::join!(environment.node_troubles(), of_pods(environment));
+    clues.extend(nodes.into_iter().map(|trouble| (Kind::Node, trouble)));
+    clues.extend(pods);
     // What one node shows may explain what another lacks.
     clues.extend(evidence.iter().map(|(name, value)| (Kind::Seen, format!("{name}: {value}"))));
     if environment.spec.proxy.enabled {

@@ -1,6 +1,7 @@
 //! The documented claims, one file per chapter of the guide. An outcome judges; it never provisions.
 
 mod choice;
+mod clues;
 mod cluster;
 mod dashboard;
 mod environment;
