@@ -181,6 +181,15 @@ pub(super) const SAMPLES: &[Sample] = &[
             "DaemonSet/istio-system/ztunnel",
         ],
     ),
+    // What istioctl adds names the state and not the cause.
+    sample(
+        "P17",
+        Upstream("istio/istio operator/pkg/install/wait.go"),
+        &[
+            "✘ Istiod encountered an error: failed to wait for resource: resources not ready after 5m0s: context deadline exceeded",
+            "Deployment/istio-system/istiod (container failed to start: ImagePullBackOff: Back-off pulling image \"docker.io/istio/pilot:1.27.1-distroless\")",
+        ],
+    ),
     // The same, where the pod says why.
     sample(
         "P5",

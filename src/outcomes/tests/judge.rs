@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::cases::{judge_world, outcome, outcomes};
 use crate::cluster::{Capabilities, Capability};
@@ -234,6 +234,43 @@ async fn states_on_the_way_of_a_wait_are_clues() {
     let judged = drive(&world.clock, judge(&outcome("gateway-api.classes.accepted"), &environment)).await;
     assert!(reason(&judged.verdict).ends_with("last seen: GatewayClass istio does not exist"), "{judged:?}");
     assert_eq!(judged.diagnoses.iter().map(|d| d.rule.as_str()).collect::<Vec<_>>(), ["P5"]);
+}
+
+#[tokio::test]
+async fn events_and_logs_of_a_pod_that_is_not_ready_are_clues() {
+    const ZTUNNEL: &str = "/api/v1/namespaces/istio-system/pods/ztunnel-hp4wd";
+    let world = World::healthy();
+    let sandbox =
+        "istio-cni cmdAdd failed to contact node Istio CNI agent: unable to push CNI event (status code 500): no ztunnel connection";
+    let event = |name: &str, uid: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Event", "metadata": {"name": name, "namespace": "istio-system"},
+            "type": "Warning", "reason": "FailedCreatePodSandBox", "message": sandbox,
+            "involvedObject": {"kind": "Pod", "namespace": "istio-system", "name": "ztunnel-hp4wd", "uid": uid},
+        })
+    };
+    let xds = "XDS client connection error: gRPC connection error connecting to https://istiod.istio-system.svc:15012: source: dns error: \
+               failed to lookup address information: Name or service not known, retrying in 15s";
+    world.api.put(event("now", "u1"));
+    world.api.always(&format!("GET {ZTUNNEL}/log"), Reply::Text(200, format!("starting\n{xds}\n")));
+    world.api.edit(ZTUNNEL, |pod| {
+        pod["metadata"]["uid"] = json!("u1");
+        pod["status"]["conditions"][1]["status"] = json!("False");
+        pod["status"]["containerStatuses"] = json!([
+            {"name": "istio-proxy", "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": {"running": {}}}
+        ]);
+    });
+    let judged = async |world: &World| {
+        let environment = world.open().await;
+        let judged = drive(&world.clock, judge(&outcome("istio.ztunnel.every-node"), &environment)).await;
+        judged.diagnoses.into_iter().map(|d| d.rule).collect::<Vec<_>>()
+    };
+    assert_eq!(judged(&world).await, ["P15", "P18"]);
+    // Of a pod that had the name before, and of one that is well, nobody wants to hear.
+    world.api.edit(ZTUNNEL, |pod| pod["metadata"]["uid"] = json!("u2"));
+    assert_eq!(judged(&world).await, ["P18"]);
+    world.api.always(&format!("GET {ZTUNNEL}/log"), Reply::Text(200, "starting\n".to_owned()));
+    assert_eq!(judged(&world).await, [crate::diagnose::UNKNOWN]);
 }
 
 #[tokio::test]
