@@ -47,20 +47,20 @@
 
   say 'embedded, from nothing: run'
   expect 0 env -u MESHPROOF_BACKEND "$meshproof" run --backend embedded --state-dir "$sim" >"$work/simulated.txt"
-  all_but "$work/simulated.txt" 28 7
-  grep -qF '(unsupported outcomes): node-proxy (2), port-forward (1), recording-mirror (1), recording-proxy (1), transcript (1), typed-requests (1)' "$work/simulated.txt" ||
+  all_but "$work/simulated.txt" 49 11
+  grep -qF '(unsupported outcomes): dashboard-page (1), kind-cluster (1), node-proxy (2), port-forward (1), recording-mirror (1), recording-proxy (2), transcript (2), typed-requests (1)' "$work/simulated.txt" ||
     die "other capabilities are missing: $(grep '(unsupported outcomes)' "$work/simulated.txt")"
   grep -q '^○ SIMULATED: ' "$work/simulated.txt" || die 'the report does not say that it was simulated'
   grep -q 'ztunnel: stand-in' "$work/simulated.txt" || die 'the stand-ins are not named'
   pid=$(agent "$sim") || die 'there is no agent'
   # Nobody needs to say again which backend it is.
   expect 0 env -u MESHPROOF_BACKEND "$meshproof" run --state-dir "$sim" >"$work/simulated-again.txt"
-  all_but "$work/simulated-again.txt" 28 7
+  all_but "$work/simulated-again.txt" 49 11
   [ "$(agent "$sim")" = "$pid" ] || die 'the healthy cluster was made anew'
 
   say 'embedded, with a proxy on every node'
   expect 0 "$meshproof" run --state-dir "$sim_proxy" --set proxy.enabled=true >"$work/simulated-proxy.txt"
-  all_but "$work/simulated-proxy.txt" 29 6
+  all_but "$work/simulated-proxy.txt" 50 10
   pid_proxy=$(agent "$sim_proxy") || die 'there is no second agent'
   [ "$pid_proxy" != "$pid" ] || die 'two environments share an agent'
 
@@ -138,7 +138,7 @@ YAML
 
   say 'embedded: verify after all that'
   expect 0 "$meshproof" verify >"$work/simulated-verified.txt"
-  all_but "$work/simulated-verified.txt" 28 7
+  all_but "$work/simulated-verified.txt" 49 11
 
   say 'embedded: the suites'
   (cd "$root" && cargo test -p meshproof --test cluster --test dashboard --test istioctl --test istio --test gateway_api) >&2 ||

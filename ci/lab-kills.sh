@@ -23,7 +23,7 @@ for place in "${places[@]}"; do
   killed_up "$place"
 done
 expect 0 "$meshproof" run >"$work/converged.txt"
-all_but "$work/converged.txt" 31 4
+all_but "$work/converged.txt" 54 6
 expect 0 "$meshproof" down >&2
 nothing_left
 for place in "${places[@]}"; do

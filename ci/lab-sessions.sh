@@ -16,7 +16,7 @@ killed_up "$(started nodes)"
 killed_up "$(ran istioctl install)"
 # It ends by itself as soon as it says something: nobody reads it any more.
 expect 0 "$meshproof" run >"$work/converged.txt"
-all_but "$work/converged.txt" 31 4
+all_but "$work/converged.txt" 54 6
 ! alive 'istioctl install' || die 'istioctl of the killed run is still at work'
 
 say 'a second environment at the same time, from another spec in another directory'
@@ -24,14 +24,14 @@ second=(--state-dir "$work/second" --set cluster.name=second --set cluster.worke
 "$meshproof" run "${second[@]}" >"$work/second-run.txt" 2>"$work/second-run.log" &
 other=$!
 expect 0 "$meshproof" run >"$work/beside.txt"
-all_but "$work/beside.txt" 31 4
+all_but "$work/beside.txt" 54 6
 wait "$other" || { tail -30 "$work/second-run.txt" >&2; die "the second environment failed"; }
-all_but "$work/second-run.txt" 31 4
+all_but "$work/second-run.txt" 54 6
 "$meshproof" status --all >&2
 [ "$("$meshproof" status --all --format json | jq '[.sessions[] | select(.phase == "kept")] | length')" = 2 ] || die 'not two kept sessions'
 expect 0 "$meshproof" down --state-dir "$work/second" >&2
 expect 0 "$meshproof" verify >"$work/after-second.txt"
-all_but "$work/after-second.txt" 31 4
+all_but "$work/after-second.txt" 54 6
 
 say 'the example of other people'"'"'s tests'
 (cd "$root" && cargo test --locked -p service-in-mesh) >&2 || die 'the example failed'
@@ -48,7 +48,7 @@ done
 kubectl --kubeconfig "$MESHPROOF_STATE/kubeconfig" -n istio-system rollout undo daemonset/ztunnel >/dev/null
 rm -rf "$HOME/.kube/cache" # of the kubectl above
 expect 0 "$meshproof" run --keep never >"$work/not-kept.txt"
-all_but "$work/not-kept.txt" 31 4
+all_but "$work/not-kept.txt" 54 6
 nothing_left
 
 say 'a crowd of test processes, one of which is killed while it provisions'

@@ -62,22 +62,22 @@ source "$root/ci/lab-embedded.sh"
 
 say 'from nothing: run'
 expect 0 "$meshproof" run --junit "$work/junit.xml" >"$work/first.txt"
-all_but "$work/first.txt" 31 4
-grep -q '(unsupported outcomes): node-proxy (2), recording-mirror (1), recording-proxy (1)$' "$work/first.txt" || die 'other capabilities are missing'
+all_but "$work/first.txt" 54 6
+grep -q '(unsupported outcomes): dashboard-page (1), node-proxy (2), recording-mirror (1), recording-proxy (2)$' "$work/first.txt" || die 'other capabilities are missing'
 grep -q 'ztunnel: stand-in' "$work/first.txt" || die 'the stand-ins are not named'
 grep -q '<testsuites' "$work/junit.xml" || die 'there is no JUnit report'
 
 say 'again, with proxy variables that lead nowhere'
 HTTP_PROXY=http://127.0.0.1:1 HTTPS_PROXY=http://127.0.0.1:1 ALL_PROXY=http://127.0.0.1:1 expect 0 "$meshproof" run >"$work/second.txt"
-all_but "$work/second.txt" 31 4
+all_but "$work/second.txt" 54 6
 
 say 'a proxy on every node, and without it again'
 # Nothing listens there: with the mirror in NO_PROXY no pull asks for it.
 proxy=$(docker network inspect kind -f '{{range .IPAM.Config}}{{.Gateway}} {{end}}' | tr ' ' '\n' | grep -m1 -F .)
 expect 0 "$meshproof" run --set proxy.enabled=true --set "proxy.http=http://$proxy:9" --set "proxy.https=http://$proxy:9" >"$work/proxy.txt"
-all_but "$work/proxy.txt" 32 3
+all_but "$work/proxy.txt" 55 5
 expect 0 "$meshproof" run >"$work/no-proxy.txt"
-all_but "$work/no-proxy.txt" 31 4
+all_but "$work/no-proxy.txt" 54 6
 ! docker exec istio-cluster-worker test -e /etc/systemd/system/containerd.service.d/http-proxy.conf || die 'the drop-in is still there'
 
 say 'the suites'
@@ -89,7 +89,7 @@ kubectl --kubeconfig "$MESHPROOF_STATE/kubeconfig" delete clusterrolebinding/adm
 expect 1 "$meshproof" verify >"$work/deleted.txt"
 tail -1 "$work/deleted.txt" >&2
 expect 0 "$meshproof" run >"$work/undeleted.txt"
-all_but "$work/undeleted.txt" 31 4
+all_but "$work/undeleted.txt" 54 6
 rm -rf "$HOME/.kube/cache" # of the kubectl above
 
 say 'a node is removed'
@@ -104,12 +104,12 @@ jq -e '[.outcomes[] | select(.verdict == "failed") | .diagnoses[] | select(.caus
 say 'up repairs'
 expect 0 "$meshproof" up >/dev/null
 expect 0 "$meshproof" run >"$work/repaired.txt"
-all_but "$work/repaired.txt" 31 4
+all_but "$work/repaired.txt" 54 6
 
 say 'a node is stopped, then its machine starts with an old status in the API'
 docker stop istio-cluster-worker >/dev/null
 expect 0 "$meshproof" run >"$work/restarted.txt"
-all_but "$work/restarted.txt" 31 4
+all_but "$work/restarted.txt" 54 6
 
 say 'down leaves nothing'
 expect 0 "$meshproof" down >&2

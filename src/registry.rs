@@ -166,11 +166,12 @@ fn named(id: &str, what: &'static str, parts: usize) -> Result<(), RegistryError
 #[cfg(test)]
 mod tests {
     use futures::future::BoxFuture;
+    use serde_json::Value;
 
     use super::*;
     use crate::cluster::Provider;
-    use crate::faults::Inject;
-    use crate::outcomes::{Checked, Environment, Look, Stop};
+    use crate::faults::{Inject, Injected};
+    use crate::outcomes::{Checked, Environment, Look};
     use crate::spec::Spec;
     use crate::stages::{Action, Done, Found, PlanStep, StageContext, StageError};
 
@@ -191,11 +192,11 @@ mod tests {
     }
 
     impl Inject for Nothing {
-        fn inject<'a>(&'a self, _: &'a Environment) -> BoxFuture<'a, Result<(), Stop>> {
+        fn inject<'a>(&'a self, _: &'a Environment, _: &'a Value) -> Injected<'a> {
             Box::pin(std::future::ready(Ok(())))
         }
 
-        fn revert<'a>(&'a self, _: &'a Environment) -> BoxFuture<'a, Result<(), Stop>> {
+        fn revert<'a>(&'a self, _: &'a Environment, _: &'a Value) -> Injected<'a> {
             Box::pin(std::future::ready(Ok(())))
         }
     }

@@ -16,6 +16,15 @@ use rstest::rstest;
 #[case::proxy_connects("cluster.proxy.connects")]
 #[case::proxy_hosts_toml_ignored("cluster.proxy.hosts-toml-ignored")]
 #[case::images_pulled("cluster.images.pulled")]
+#[case::files_private("cluster.files.private")]
+#[case::files_no_secret("cluster.files.no-secret")]
+#[case::kind_second_create_fails("cluster.kind.second-create-fails")]
+#[case::proxy_table_of_wrong_type("cluster.proxy.table-of-wrong-type")]
+#[case::proxy_worker_left_out("cluster.proxy.worker-left-out")]
+#[case::proxy_other_network("cluster.proxy.other-network")]
+#[case::images_ctr_asks_elsewhere("cluster.images.ctr-asks-elsewhere")]
+#[case::images_ctr_says_otherwise("cluster.images.ctr-says-otherwise")]
+#[case::mirror_one_registry("cluster.mirror.one-registry")]
 fn outcome(#[case] id: &str) {
     common::prove(id);
 }

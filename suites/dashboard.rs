@@ -17,6 +17,15 @@ use serial_test::file_serial;
 #[case::login_wrong_token_refused("dashboard.login.wrong-token-refused")]
 #[case::login_expired_token_refused("dashboard.login.expired-token-refused")]
 #[case::login_without_session_refused("dashboard.login.without-session-refused")]
+#[case::pods_listed("dashboard.pods.listed")]
+#[case::pods_stable("dashboard.pods.stable")]
+#[case::token_short_lived("dashboard.token.short-lived")]
+#[case::login_foreign_audience_refused("dashboard.login.foreign-audience-refused")]
+#[case::login_other_account_limited("dashboard.login.other-account-limited")]
+#[case::pods_always_pull("dashboard.pods.always-pull")]
+#[case::project_archived("dashboard.project.archived")]
+#[case::admin_user_no_namespace("dashboard.admin-user.no-namespace")]
+#[case::login_page_closed("dashboard.login.page-closed")]
 fn outcome(#[case] id: &str) {
     common::prove(id);
 }
@@ -26,6 +35,8 @@ fn outcome(#[case] id: &str) {
 #[case::proxy_serves("dashboard.proxy.serves")]
 #[case::proxy_foreign_host_refused("dashboard.proxy.foreign-host-refused")]
 #[case::proxy_exec_refused("dashboard.proxy.exec-refused")]
+#[case::proxy_loopback_only("dashboard.proxy.loopback-only")]
+#[case::proxy_wildcard_open("dashboard.proxy.wildcard-open")]
 #[file_serial(meshproof_kubectl_proxy)]
 fn outcome_in_turn(#[case] id: &str) {
     common::prove(id);

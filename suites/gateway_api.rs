@@ -8,6 +8,7 @@ use rstest::rstest;
 #[case::crds_established("gateway-api.crds.established")]
 #[case::crds_bundle("gateway-api.crds.bundle")]
 #[case::classes_accepted("gateway-api.classes.accepted")]
+#[case::guard_one_name("gateway-api.guard.one-name")]
 fn outcome(#[case] id: &str) {
     common::prove(id);
 }

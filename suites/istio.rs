@@ -9,6 +9,8 @@ use rstest::rstest;
 #[case::istiod_ready("istio.istiod.ready")]
 #[case::cni_every_node("istio.cni.every-node")]
 #[case::ztunnel_every_node("istio.ztunnel.every-node")]
+#[case::pods_stable("istio.pods.stable")]
+#[case::install_order_varies("istio.install.order-varies")]
 fn outcome(#[case] id: &str) {
     common::prove(id);
 }

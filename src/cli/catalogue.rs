@@ -1,11 +1,13 @@
 //! `list` and `explain`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use clap::ValueEnum;
 use serde_json::json;
 
 use super::{Failure, Format, Global, choice, print, print_json, select};
+use crate::faults::Fault;
 use crate::guide::{self, Sentence};
 use crate::journal::OutcomeKind;
 use crate::outcomes::Outcome;
@@ -20,6 +22,8 @@ pub(super) enum Kind {
     Stages,
     /// Checkable claims.
     Outcomes,
+    /// What can be broken on purpose, and the outcomes that must fail then.
+    Faults,
     /// Sets of versions.
     Profiles,
     /// The install guide, sentence by sentence: what judges each, or why nothing does.
@@ -41,6 +45,28 @@ fn outcome_json(outcome: &Outcome) -> serde_json::Value {
     json!({
         "id": info.id, "title": info.title, "kind": kind(outcome), "section": info.section, "sentence": info.sentence, "hint": info.hint,
         "needs": outcome.needs, "capabilities": outcome.capabilities.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "shows": outcome.shows, "check": checked(outcome.id).map(|(how, _)| how), "example": checked(outcome.id).and_then(|(_, example)| example),
+    })
+}
+
+/// How an outcome is judged, and what its evidence looks like; `None` of one that another crate added.
+fn checked(id: &str) -> Option<(String, Option<String>)> {
+    let (texts, key) = (text::current(), format!("check-{}", id.replace('.', "-")));
+    let how = texts.get(&key);
+    (how != key).then(|| (how, texts.attribute(&key, "example", &[])))
+}
+
+/// What a fault breaks, in words.
+fn broken(fault: &Fault) -> String {
+    let (texts, key) = (text::current(), format!("fault-{}", fault.id.replace('.', "-")));
+    let words = texts.get(&key);
+    if words == key { fault.id.to_owned() } else { words }
+}
+
+fn fault_json(fault: &Fault) -> serde_json::Value {
+    json!({
+        "id": fault.id, "title": broken(fault), "breaks": fault.breaks, "mayBreak": fault.may_break, "diagnosedAs": fault.diagnosed,
+        "capabilities": fault.capabilities.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
 
@@ -58,6 +84,8 @@ pub(super) fn list(global: &Global, what: Kind) -> Result<u8, Failure> {
             let section = o.anchor.map_or("-", |a| a.section);
             [o.id.to_owned(), kind(o).to_owned(), section.to_owned(), o.info().title]
         })))?,
+        Kind::Faults if json => print_json(&global.registry.faults().iter().map(fault_json).collect::<Vec<_>>())?,
+        Kind::Faults => print(&rows(global.registry.faults().iter().map(|f| [f.id.to_owned(), broken(f), f.breaks.join(", ")])))?,
         Kind::Profiles if json => {
             print_json(&PROFILES.iter().map(|p| json!({"name": p.name, "description": p.description})).collect::<Vec<_>>())?;
         }
@@ -111,6 +139,11 @@ fn defects(json: bool) -> Result<(), Failure> {
     print(&rows(all.map(|(id, sections, wrong, instead)| [id, sections.join(", "), wrong, instead])))
 }
 
+/// Where the trouble that a rule names is discussed upstream.
+fn links(rule: &str) -> Vec<String> {
+    crate::diagnose::rules().filter(|r| r.id == rule).flat_map(|r| r.threads().map(|t| t.link()).collect::<Vec<_>>()).collect()
+}
+
 pub(super) fn explain(global: &Global, id: &str) -> Result<u8, Failure> {
     select::no_junit(global)?;
     let texts = text::current();
@@ -133,12 +166,52 @@ pub(super) fn explain(global: &Global, id: &str) -> Result<u8, Failure> {
         for sentence in guide::sentences_of(id) {
             line("cli-explain-says", if text::lang() == Lang::ZhCn { sentence.text.trim() } else { &sentence.english });
         }
-        line("cli-explain-needs", &outcome.needs.join(", "));
+        if let Some((how, example)) = checked(id) {
+            line("cli-explain-check", &how);
+            if let Some(example) = example {
+                line("cli-explain-example", &example);
+            }
+        }
+        if let Some(defect) = outcome.shows {
+            let key = format!("guide-defect-{}", defect.to_lowercase());
+            line("cli-explain-shows", &format!("{defect}: {}", texts.get(&key)));
+            line("cli-explain-instead", &texts.attribute(&key, "instead", &[]).unwrap_or_default());
+        }
+        line("cli-explain-needs", if outcome.needs.is_empty() { "-".to_owned() } else { outcome.needs.join(", ") }.as_str());
         if !outcome.capabilities.is_empty() {
             let names: Vec<String> = outcome.capabilities.iter().map(ToString::to_string).collect();
             line("cli-explain-capabilities", &names.join(", "));
         }
+        let faults: Vec<&Fault> = global.registry.faults().iter().filter(|f| f.breaks.contains(&id)).collect();
+        for fault in &faults {
+            line("cli-explain-fault", &format!("{} ({})", broken(fault), fault.id));
+        }
         line("cli-explain-hint", &info.hint);
+        for link in faults.iter().filter_map(|f| f.diagnosed).collect::<BTreeSet<_>>().into_iter().flat_map(links) {
+            line("cli-explain-link", &link);
+        }
+        print(&out)?;
+        return Ok(0);
+    }
+    if let Some(fault) = global.registry.faults().iter().find(|f| f.id == id) {
+        if global.format == Format::Json {
+            print_json(&fault_json(fault))?;
+            return Ok(0);
+        }
+        let mut out = format!("{id}\n{}\n\n", broken(fault));
+        let mut line = |key: &str, value: &str| {
+            let _ = writeln!(out, "{}", texts.with(key, &[("value", value)]));
+        };
+        line("cli-explain-breaks", &fault.breaks.join(", "));
+        if !fault.may_break.is_empty() {
+            line("cli-explain-may-break", &fault.may_break.join(", "));
+        }
+        if let Some(rule) = fault.diagnosed {
+            line("cli-explain-rule", rule);
+        }
+        if !fault.capabilities.is_empty() {
+            line("cli-explain-capabilities", &fault.capabilities.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+        }
         print(&out)?;
         return Ok(0);
     }
@@ -157,7 +230,8 @@ pub(super) fn explain(global: &Global, id: &str) -> Result<u8, Failure> {
         print(&out)?;
         return Ok(0);
     }
-    let ids: Vec<&str> = outcomes.iter().map(|o| o.id).chain(stages.iter().map(|s| s.id)).collect();
+    let ids: Vec<&str> =
+        outcomes.iter().map(|o| o.id).chain(stages.iter().map(|s| s.id)).chain(global.registry.faults().iter().map(|f| f.id)).collect();
     let nearest = ids.iter().map(|known| (strsim::jaro_winkler(id, known), *known)).max_by(|a, b| a.0.total_cmp(&b.0));
     let hint = nearest.map(|(_, known)| texts.with("cli-did-you-mean", &[("id", known)]));
     Err(Failure::usage(texts.with("cli-unknown-id", &[("id", id)]), hint))

@@ -10,7 +10,7 @@ use crate::faults::Fault;
 use crate::harness::{Harness, HarnessError, Purpose};
 use crate::journal::Fidelity;
 use crate::outcomes::is_dotted_prefix;
-use crate::prove::{Proof, Proven, named, prove};
+use crate::prove::{Proof, Proved, Proven, named, prove};
 use crate::text::{self, Texts};
 use crate::wait::{Limits, RealClock, Waiting};
 
@@ -46,6 +46,7 @@ pub(super) async fn command(global: &Global, wanted: &[String]) -> Result<u8, Fa
         }
     };
     harness.announce(false, false);
+    harness.mend().await;
     let tell = |proven: &Proven| run::tell(&line(proven, texts).join("  "));
     let proved = prove(&harness.context, &outcomes, &faults, &tell, async move { signals.arrived().await }).await;
     drop(alone);
@@ -56,9 +57,10 @@ pub(super) async fn command(global: &Global, wanted: &[String]) -> Result<u8, Fa
             return Err(Failure::new(3, &e, Some(texts.get("cli-hint-prove-green"))));
         }
     };
+    let Proved { proofs: proved, after } = proved;
     let bad = proved.iter().filter(|p| matches!(p.proof, Proof::NotProved { .. } | Proof::Error { .. })).count();
     let interrupted = proved.last().is_some_and(|p| p.proof == Proof::Interrupted);
-    let code = if interrupted { 130 } else { u8::from(bad > 0) };
+    let code = if interrupted { 130 } else { u8::from(bad > 0 || !after.is_empty()) };
     harness.end(code);
     let count = |is: &dyn Fn(&Proof) -> bool| proved.iter().filter(|p| is(&p.proof)).count().to_string();
     let numbers = [
@@ -71,9 +73,12 @@ pub(super) async fn command(global: &Global, wanted: &[String]) -> Result<u8, Fa
     if global.format == Format::Json {
         let broken: Vec<&str> = proved.iter().flat_map(|p| p.failed.iter().map(String::as_str)).collect();
         let never: Vec<&str> = outcomes.iter().map(|o| o.id).filter(|id| !broken.contains(id)).collect();
-        print_json(&json!({"faults": proved, "neverFailed": never, "fidelity": harness.context.provider.fidelity()}))?;
+        print_json(&json!({"faults": proved, "after": after, "neverFailed": never, "fidelity": harness.context.provider.fidelity()}))?;
     } else {
         let table = catalogue::rows(proved.iter().map(|p| line(p, texts)));
+        if !after.is_empty() {
+            run::tell(&texts.with("cli-prove-after", &[("outcomes", &named(&after))]));
+        }
         print(&format!("{table}\n{}\n", texts.with("cli-prove-sum", &numbers.each_ref().map(|(k, v)| (*k, v.as_str())))))?;
     }
     Ok(code)
@@ -96,8 +101,13 @@ fn line(proven: &Proven, texts: &Texts) -> [String; 4] {
         Proof::Interrupted => ("cli-prove-interrupted", String::new()),
         Proof::Unsupported { reason } => ("cli-prove-unsupported", reason.clone()),
         Proof::Error { reason } => ("cli-prove-error", reason.clone()),
-        Proof::NotProved { held, strayed, lasting } => {
-            let parts = [("cli-prove-held", held.join(", ")), ("cli-prove-strayed", named(strayed)), ("cli-prove-lasting", named(lasting))];
+        Proof::NotProved { held, strayed, lasting, unnamed } => {
+            let parts = [
+                ("cli-prove-held", held.join(", ")),
+                ("cli-prove-strayed", named(strayed)),
+                ("cli-prove-lasting", named(lasting)),
+                ("cli-prove-unnamed", unnamed.clone().unwrap_or_default()),
+            ];
             let parts = parts.iter().filter(|(_, ids)| !ids.is_empty()).map(|(key, ids)| texts.with(key, &[("outcomes", ids)]));
             ("cli-prove-not-proved", parts.collect::<Vec<_>>().join("; "))
         }

@@ -14,7 +14,7 @@ use super::kind_nodes::KindNodes;
 use super::{Capabilities, Capability, Cluster, Made, NodeAccess, NodeMachine, Provider, Teardown};
 use crate::agent::Launch;
 use crate::engine::{Endpoint, Engine, EngineError, NodeContainer};
-use crate::journal::{Event, Fidelity};
+use crate::journal::{CommandRecord, Event, Fidelity};
 use crate::recording::Recorders;
 use crate::session::{ClusterPhase, ClusterState, Session, SessionError, State};
 use crate::spec::{Spec, to_document};
@@ -108,7 +108,7 @@ impl Kind {
         Ok(Found::Nothing)
     }
 
-    async fn command(&self, context: &Context) -> Result<Command, StageError> {
+    pub(super) async fn command(&self, context: &Context) -> Result<Command, StageError> {
         let command = context.tools.kind().await?.command().env("DOCKER_HOST", &self.endpoint.url);
         Ok(command.docker_config(&context.session.docker_config()))
     }
@@ -366,6 +366,8 @@ impl Kind {
         capabilities.give(Capability::IMAGE_PULL);
         capabilities.give(Capability::TYPED_REQUESTS);
         capabilities.give(Capability::PORT_FORWARD);
+        capabilities.give(Capability::HOST_NETWORK);
+        capabilities.give(Capability::DASHBOARD_PAGE);
         Ok(Cluster {
             name: context.spec.cluster.name.clone(),
             client: super::client(&context.session.kubeconfig(), &kube_context(&context.spec.cluster.name)).await?,
@@ -465,6 +467,10 @@ impl Provider for Kind {
 
     fn provision<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Made, StageError>> {
         Box::pin(self.provision(context))
+    }
+
+    fn create_again<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Option<CommandRecord>, StageError>> {
+        Box::pin(self.again(context))
     }
 
     fn attach<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Cluster, StageError>> {

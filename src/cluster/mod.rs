@@ -4,6 +4,7 @@ pub mod choose;
 pub mod embedded;
 pub mod existing;
 pub mod kind;
+mod kind_again;
 pub mod kind_config;
 mod kind_host;
 mod kind_images;
@@ -63,6 +64,12 @@ impl Capability {
     pub const RECORDING_MIRROR: Self = Self(std::borrow::Cow::Borrowed("recording-mirror"));
     /// A proxy of ours is there for the nodes, and writes down what they ask for.
     pub const RECORDING_PROXY: Self = Self(std::borrow::Cow::Borrowed("recording-proxy"));
+    /// Nodes reach this machine over a network, as other machines would.
+    pub const HOST_NETWORK: Self = Self(std::borrow::Cow::Borrowed("host-network"));
+    /// The Dashboard serves its own page, with its scripts.
+    pub const DASHBOARD_PAGE: Self = Self(std::borrow::Cow::Borrowed("dashboard-page"));
+    /// The Dashboard can be told to believe whatever it is given, so that it is seen what happens when it does.
+    pub const CREDULOUS_DASHBOARD: Self = Self(std::borrow::Cow::Borrowed("credulous-dashboard"));
     /// The spec asks for a proxy on the nodes.
     pub const NODE_PROXY: Self = Self(std::borrow::Cow::Borrowed("node-proxy"));
 }

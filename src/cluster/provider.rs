@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 
 use super::{Cluster, NodeAccess, NodeMachine};
-use crate::journal::Fidelity;
+use crate::journal::{CommandRecord, Fidelity};
 use crate::recording::Recorders;
 use crate::session::{Session, State};
 use crate::spec::Spec;
@@ -103,6 +103,12 @@ pub trait Provider: Send + Sync {
     fn heeds(&self, spec: &Spec) -> Value;
     /// Makes the cluster of the spec, or finds it whole, or repairs it.
     fn provision<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Made, StageError>>;
+    /// Asks once more for the cluster that is there, as the guide does (D6), which must be refused; what the command said. `None` where clusters
+    /// are made by no command.
+    fn create_again<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Option<CommandRecord>, StageError>> {
+        let _ = context;
+        Box::pin(std::future::ready(Ok(None)))
+    }
     /// Opens the cluster that is there without changing anything.
     fn attach<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Cluster, StageError>>;
     /// The nodes of a cluster that may be too broken to [attach](Provider::attach) to, for whoever asks what broke it. `None` where there are none

@@ -3,6 +3,7 @@
 //! Most rules know a line when they see it; a few need several lines, such as one node that fails while another does not. A line may fit
 //! several rules: the one that says less then yields to the one that says more.
 
+mod changed;
 mod rules;
 mod several;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::Confidence::{Certain, Likely, Possible};
-use super::{Confidence, Kind, Line, several};
+use super::{Confidence, Kind, Line, changed, several};
 
 /// A rule: the id is stable and names a message in `diagnoses.ftl` whose value is the cause and whose attribute is the remedy.
 pub(super) struct Rule {
@@ -43,7 +43,7 @@ pub(super) fn regex(pattern: &str) -> Regex {
 }
 
 impl Rule {
-    fn new(id: &'static str, confidence: Confidence, patterns: &[&str]) -> Self {
+    pub(super) fn new(id: &'static str, confidence: Confidence, patterns: &[&str]) -> Self {
         Self::of(id, confidence, Matcher::Line(patterns.iter().map(|p| regex(p)).collect()))
     }
 
@@ -99,6 +99,7 @@ pub(super) static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
     rules.extend(hosts());
     rules.extend(mesh());
     rules.extend(access());
+    rules.extend(changed::rules());
     rules.extend(own());
     rules
 });

@@ -1,8 +1,6 @@
 //! Faults that change objects of the API server. They need no access to nodes, so each is one on every backend whose cluster is the session's
 //! own.
 
-use std::sync::{Mutex, PoisonError};
-
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::Pod;
@@ -11,7 +9,7 @@ use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch
 use kube::core::GroupVersionKind;
 use serde_json::{Map, Value, json};
 
-use super::Inject;
+use super::{Inject, Injected};
 use crate::outcomes::{Environment, Stop};
 use crate::wait::{Limit, Progress, Watched};
 
@@ -50,6 +48,11 @@ impl Target {
         self.api(environment).get_opt(&self.named(environment)).await.map_err(Stop::kube(format!("read {}", self.text(environment))))
     }
 
+    /// Waits until whoever looks after the object has done what it asks for.
+    pub(super) async fn is_whole(self, environment: &Environment) -> Result<(), Stop> {
+        self.becomes(environment, "is whole", |object| settled(self.kind, object)).await
+    }
+
     /// Waits until the object, or that there is none, is as it should be, and none of its pods is on its way out.
     async fn becomes(
         self,
@@ -84,40 +87,32 @@ fn selector(object: &DynamicObject) -> Option<String> {
     (!labels.is_empty()).then(|| labels.join(","))
 }
 
-/// What of an object was there before; the fault is mended from it.
-#[derive(Debug, Default)]
-struct Kept(Mutex<Option<DynamicObject>>);
+/// An object as it was kept; none where nothing was.
+fn object(kept: &Value) -> Result<Option<DynamicObject>, Stop> {
+    serde_json::from_value(kept.clone()).map_err(|e| Stop::Failed(format!("what was kept of an object cannot be read: {e}")))
+}
 
-impl Kept {
-    fn keep(&self, object: DynamicObject) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(object);
-    }
-
-    fn take(&self) -> Option<DynamicObject> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+impl Target {
+    /// The object as it is, which must be there.
+    async fn keep(self, environment: &Environment) -> Result<Value, Stop> {
+        let found = self.read(environment).await?;
+        let found = found.ok_or_else(|| Stop::Failed(format!("there is no {}", self.text(environment))))?;
+        serde_json::to_value(&found).map_err(|e| Stop::Failed(format!("{} cannot be kept: {e}", self.text(environment))))
     }
 }
 
 /// An object is removed, and made again.
 #[derive(Debug)]
-pub(super) struct Removed {
-    target: Target,
-    kept: Kept,
-}
-
-impl Removed {
-    pub(super) fn new(target: Target) -> Self {
-        Self { target, kept: Kept::default() }
-    }
-}
+pub(super) struct Removed(pub(super) Target);
 
 impl Inject for Removed {
-    fn inject<'a>(&'a self, environment: &'a Environment) -> BoxFuture<'a, Result<(), Stop>> {
+    fn keep<'a>(&'a self, environment: &'a Environment) -> BoxFuture<'a, Result<Value, Stop>> {
+        self.0.keep(environment).boxed()
+    }
+
+    fn inject<'a>(&'a self, environment: &'a Environment, _: &'a Value) -> Injected<'a> {
         async move {
-            let target = self.target;
-            let object =
-                target.read(environment).await?.ok_or_else(|| Stop::Failed(format!("there is no {}", target.text(environment))))?;
-            self.kept.keep(object);
+            let target = self.0;
             let deleted = target.api(environment).delete(&target.named(environment), &DeleteParams::default()).await;
             deleted.map_err(Stop::kube(format!("delete {}", target.text(environment))))?;
             target.becomes(environment, "is gone", |object| object.map_or(Ok(()), |_| Err("it is still there".to_owned()))).await
@@ -125,9 +120,10 @@ impl Inject for Removed {
         .boxed()
     }
 
-    fn revert<'a>(&'a self, environment: &'a Environment) -> BoxFuture<'a, Result<(), Stop>> {
+    fn revert<'a>(&'a self, environment: &'a Environment, kept: &'a Value) -> Injected<'a> {
         async move {
-            let (target, Some(mut object)) = (self.target, self.kept.take()) else { return Ok(()) };
+            let target = self.0;
+            let Some(mut object) = object(kept)? else { return Ok(()) };
             // What the API server fills in by itself.
             let meta = &mut object.metadata;
             (meta.uid, meta.resource_version, meta.creation_timestamp, meta.generation, meta.managed_fields) =
@@ -137,7 +133,7 @@ impl Inject for Removed {
             }
             match target.api(environment).create(&PostParams::default(), &object).await {
                 Ok(_) => {}
-                // Whoever looks after it was faster.
+                // Whoever looks after it was faster, or it was never removed.
                 Err(kube::Error::Api(status)) if status.code == 409 => {}
                 Err(e) => return Err(Stop::kube(format!("create {}", target.text(environment)))(e)),
             }
@@ -153,12 +149,11 @@ pub(super) struct Changed {
     target: Target,
     /// A JSON merge patch (RFC 7386).
     patch: fn() -> Value,
-    kept: Kept,
 }
 
 impl Changed {
     pub(super) fn new(target: Target, patch: fn() -> Value) -> Self {
-        Self { target, patch, kept: Kept::default() }
+        Self { target, patch }
     }
 
     async fn apply(&self, environment: &Environment, patch: &Value) -> Result<(), Stop> {
@@ -178,22 +173,98 @@ impl Changed {
 }
 
 impl Inject for Changed {
-    fn inject<'a>(&'a self, environment: &'a Environment) -> BoxFuture<'a, Result<(), Stop>> {
+    fn keep<'a>(&'a self, environment: &'a Environment) -> BoxFuture<'a, Result<Value, Stop>> {
+        self.target.keep(environment).boxed()
+    }
+
+    fn inject<'a>(&'a self, environment: &'a Environment, _: &'a Value) -> Injected<'a> {
+        async move { self.apply(environment, &(self.patch)()).await }.boxed()
+    }
+
+    fn revert<'a>(&'a self, environment: &'a Environment, kept: &'a Value) -> Injected<'a> {
+        async move { self.apply(environment, &inverse(&(self.patch)(), kept)).await }.boxed()
+    }
+}
+
+/// An object is there that should not be.
+#[derive(Debug)]
+pub(super) struct Added {
+    target: Target,
+    /// What it is. `{user}` stands for the admin user's name.
+    object: fn() -> Value,
+}
+
+impl Added {
+    pub(super) fn new(target: Target, object: fn() -> Value) -> Self {
+        Self { target, object }
+    }
+}
+
+impl Inject for Added {
+    fn inject<'a>(&'a self, environment: &'a Environment, _: &'a Value) -> Injected<'a> {
         async move {
-            let object = self.target.read(environment).await?;
-            self.kept.keep(object.ok_or_else(|| Stop::Failed(format!("there is no {}", self.target.text(environment))))?);
-            self.apply(environment, &(self.patch)()).await
+            let target = self.target;
+            let text = (self.object)().to_string().replace("{user}", &environment.spec.dashboard.admin_user);
+            let object: DynamicObject = serde_json::from_str(&text).map_err(|e| Stop::Failed(format!("{}: {e}", target.kind)))?;
+            let created = target.api(environment).create(&PostParams::default(), &object).await;
+            created.map_err(Stop::kube(format!("create {}", target.text(environment))))?;
+            Ok(())
         }
         .boxed()
     }
 
-    fn revert<'a>(&'a self, environment: &'a Environment) -> BoxFuture<'a, Result<(), Stop>> {
+    fn revert<'a>(&'a self, environment: &'a Environment, _: &'a Value) -> Injected<'a> {
         async move {
-            let Some(before) = self.kept.take() else { return Ok(()) };
-            let before = serde_json::to_value(&before).unwrap_or_default();
-            self.apply(environment, &inverse(&(self.patch)(), &before)).await
+            let target = self.target;
+            match target.api(environment).delete(&target.named(environment), &DeleteParams::default()).await {
+                Ok(_) => {}
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                Err(e) => return Err(Stop::kube(format!("delete {}", target.text(environment)))(e)),
+            }
+            target.becomes(environment, "is gone", |object| object.map_or(Ok(()), |_| Err("it is still there".to_owned()))).await
         }
         .boxed()
+    }
+}
+
+/// The first container of a workload is another one.
+#[derive(Debug)]
+pub(super) struct OtherContainer {
+    pub(super) target: Target,
+    pub(super) change: fn(&mut Value),
+}
+
+impl OtherContainer {
+    async fn set(&self, environment: &Environment, containers: Value) -> Result<(), Stop> {
+        // A merge patch replaces a list as a whole.
+        let patch = json!({"spec": {"template": {"spec": {"containers": containers}}}});
+        Changed::new(self.target, || Value::Null).apply(environment, &patch).await
+    }
+}
+
+fn containers(kept: &Value) -> Value {
+    kept.pointer("/spec/template/spec/containers").cloned().unwrap_or_default()
+}
+
+impl Inject for OtherContainer {
+    fn keep<'a>(&'a self, environment: &'a Environment) -> BoxFuture<'a, Result<Value, Stop>> {
+        self.target.keep(environment).boxed()
+    }
+
+    fn inject<'a>(&'a self, environment: &'a Environment, kept: &'a Value) -> Injected<'a> {
+        async move {
+            let mut containers = containers(kept);
+            match containers.get_mut(0) {
+                Some(container) => (self.change)(container),
+                None => return Err(Stop::Failed(format!("{} has no container", self.target.text(environment)))),
+            }
+            self.set(environment, containers).await
+        }
+        .boxed()
+    }
+
+    fn revert<'a>(&'a self, environment: &'a Environment, kept: &'a Value) -> Injected<'a> {
+        async move { self.set(environment, containers(kept)).await }.boxed()
     }
 }
 
@@ -221,7 +292,12 @@ fn settled(kind: &str, object: Option<&DynamicObject>) -> Result<(), String> {
     let pairs = match kind {
         "Deployment" => {
             let wanted = number("/spec/replicas").unwrap_or(1);
-            vec![("pods", number("/status/replicas"), wanted), ("ready pods", number("/status/readyReplicas"), wanted)]
+            vec![
+                ("pods", number("/status/replicas"), wanted),
+                ("updated pods", number("/status/updatedReplicas"), wanted),
+                ("ready pods", number("/status/readyReplicas"), wanted),
+                ("available pods", number("/status/availableReplicas"), wanted),
+            ]
         }
         "DaemonSet" => {
             let wanted = number("/status/desiredNumberScheduled").unwrap_or(0);
@@ -294,7 +370,7 @@ mod tests {
         let deployment = |replicas: i64, ready: i64, seen: i64| {
             object(
                 json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a", "generation": 2}, "spec": {"replicas": replicas},
-                "status": {"replicas": ready, "readyReplicas": ready, "observedGeneration": seen}}),
+                "status": {"replicas": ready, "updatedReplicas": ready, "readyReplicas": ready, "availableReplicas": ready, "observedGeneration": seen}}),
             )
         };
         assert_eq!(settled("Deployment", Some(&deployment(1, 1, 2))), Ok(()));

@@ -28,12 +28,8 @@ pub enum Reason {
     Asks,
     /// It is about something that the guide does not install.
     NotInstalled,
-    /// The output that it shows belongs to another version of the tool.
-    WrongOutput,
     /// It shows a secret.
     Secret,
-    /// It opens the cluster to everybody on the network, so it is not done.
-    Dangerous,
 }
 
 impl Reason {
@@ -45,9 +41,7 @@ impl Reason {
             Self::Praise => "guide-reason-praise",
             Self::Asks => "guide-reason-asks",
             Self::NotInstalled => "guide-reason-not-installed",
-            Self::WrongOutput => "guide-reason-wrong-output",
             Self::Secret => "guide-reason-secret",
-            Self::Dangerous => "guide-reason-dangerous",
         }
     }
 }

@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use crate::cluster::{Installs, Provider};
 use crate::collect::{Bundle, CollectError, collect, collect_session};
+use crate::faults::{Fault, left_behind, mend_left_behind};
 use crate::journal::{Event, FORMAT_VERSION, Journal, JournalError, Record};
 use crate::outcomes::{Choice, ChoiceError, Environment, Outcome, block_all, judge_all, stand_ins};
 use crate::report::{Summary, exit_code};
@@ -93,6 +94,7 @@ pub struct Harness {
     pub context: Arc<Context>,
     plan: Plan,
     outcomes: Vec<Outcome>,
+    faults: Vec<Fault>,
     policy: Policy,
     purpose: Purpose,
     not_selected: Vec<String>,
@@ -182,12 +184,13 @@ impl Harness {
                 state.ttl_seconds = policy.ttl.map(|ttl| ttl.as_secs());
             }
         })?;
-        let (plan, outcomes) = (registry.plan().clone(), registry.outcomes().to_vec());
+        let (plan, outcomes, faults) = (registry.plan().clone(), registry.outcomes().to_vec(), registry.faults().to_vec());
         let (not_selected, nothing_failed, strict) = (Vec::new(), None, false);
         Ok(Self {
             context: Arc::new(context),
             plan,
             outcomes,
+            faults,
             policy,
             purpose,
             not_selected,
@@ -243,9 +246,29 @@ impl Harness {
         }
     }
 
+    /// Mends the fault that a `prove` which was killed has left in the environment, so that nobody takes it for the environment's own. What
+    /// cannot be mended is told; the stages and outcomes find what it breaks.
+    pub async fn mend(&self) {
+        if left_behind(&self.context.session).is_none() {
+            return;
+        }
+        let texts = text::current();
+        let mended = match Environment::open(Arc::clone(&self.context)).await {
+            Ok(environment) => mend_left_behind(&environment, &self.faults).await,
+            Err(e) => Err(e.into()),
+        };
+        let message = match mended {
+            Ok(None) => return,
+            Ok(Some(fault)) => texts.with("warning-fault-mended", &[("fault", &fault)]),
+            Err(e) => texts.with("warning-fault-left", &[("why", &crate::error::one_line(&e))]),
+        };
+        self.context.journal.write(Event::Warning { message });
+    }
+
     /// Provisions, or finds everything provisioned. The journal tells how it went.
     pub async fn up(&self) -> u8 {
         self.announce(true, false);
+        self.mend().await;
         self.provision().await;
         self.finish().await
     }
@@ -253,6 +276,7 @@ impl Harness {
     /// Provisions, then judges every outcome that is not blocked.
     pub async fn run(&self) -> u8 {
         self.announce(true, true);
+        self.mend().await;
         let ended = self.provision().await;
         match ended.get("cluster").and_then(|c| c.root("cluster")) {
             Some(root) => block_all(&self.outcomes, &ended, root, &self.context.journal),
@@ -273,6 +297,11 @@ impl Harness {
     /// When there is no environment.
     pub async fn verify(&self) -> Result<u8, HarnessError> {
         self.announce(false, true);
+        // It may be that somebody proves at this moment, and then it is not for us to mend.
+        if let Some(fault) = left_behind(&self.context.session) {
+            let message = text::current().with("warning-fault-there", &[("fault", &fault)]);
+            self.context.journal.write(Event::Warning { message });
+        }
         self.context.share().await?;
         match Environment::open(Arc::clone(&self.context)).await {
             Ok(environment) => {

@@ -1,25 +1,23 @@
 //! Guide 2.1.2: the Dashboard, its admin user, the token login and `kubectl proxy`.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::sync::LazyLock;
 
 use http::{Method, StatusCode};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
-use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Secret, ServiceAccount};
 use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams, PostParams};
+use regex::Regex;
 use serde_json::json;
 
-use super::environment::Answer;
 use super::login::{self, login};
-use super::{Checked, DASHBOARD_NAMESPACE as NAMESPACE, Environment, Look, Outcome, Stop};
+use super::{Checked, DASHBOARD_NAMESPACE as NAMESPACE, Environment, Look, Outcome, Stop, shown, token};
 use crate::cluster::Capability;
-use crate::tools::PortTurn;
-use crate::tools::Running;
 use crate::wait::{Limit, conditions};
 
 const KUBECTL: &[Capability] = &[Capability::KUBECTL];
@@ -27,6 +25,8 @@ const TYPED: &[Capability] = &[Capability::KUBECTL, Capability::TYPED_REQUESTS];
 const FORGE: &[Capability] = &[Capability::NODE_EXEC];
 const DASHBOARD: &[&str] = &["dashboard"];
 const USER: &[&str] = &["dashboard", "admin-user"];
+/// The account that every namespace has, and that nobody gave anything.
+const OTHER_ACCOUNT: &str = "default";
 const DEPLOYMENTS: [&str; 2] = ["dashboard-metrics-scraper", "kubernetes-dashboard"];
 
 pub(super) fn outcomes() -> Vec<Outcome> {
@@ -47,6 +47,7 @@ pub(super) fn outcomes() -> Vec<Outcome> {
             pods,
         )
         .needs(DASHBOARD),
+        Outcome::documented("dashboard.pods.listed", section, "kubectl get pod -n kubernetes-dashboard", listed).needs(DASHBOARD).with(KUBECTL),
         Outcome::documented("dashboard.service.answers", section, "验证操作界面已经部署并且正在运行", answers).needs(DASHBOARD),
         Outcome::documented(
             "dashboard.admin-user.exists",
@@ -75,20 +76,9 @@ pub(super) fn outcomes() -> Vec<Outcome> {
         Outcome::hardening("dashboard.login.wrong-token-refused", wrong_token).needs(USER),
         Outcome::hardening("dashboard.login.expired-token-refused", expired_token).needs(USER).with(FORGE),
         Outcome::hardening("dashboard.login.without-session-refused", without_session).needs(USER),
-        Outcome::documented("dashboard.proxy.serves", section, "Starting to serve on 127.0.0.1:8001", proxy_serves)
-            .needs(DASHBOARD)
-            .with(KUBECTL)
-            .group("kubectl-proxy"),
-        Outcome::documented(
-            "dashboard.proxy.foreign-host-refused",
-            section,
-            "启动代理(默认只监听 127.0.0.1,也就是只能在本机访问。)",
-            proxy_foreign_host,
-        )
-        .needs(&["nodes"])
-        .with(KUBECTL)
-        .group("kubectl-proxy"),
-        Outcome::hardening("dashboard.proxy.exec-refused", proxy_exec).needs(&["nodes"]).with(KUBECTL).group("kubectl-proxy"),
+        Outcome::hardening("dashboard.token.short-lived", short_lived).needs(USER),
+        Outcome::hardening("dashboard.login.foreign-audience-refused", foreign_audience).needs(USER),
+        Outcome::hardening("dashboard.login.other-account-limited", other_account).needs(USER),
     ]
 }
 
@@ -143,6 +133,30 @@ fn pods<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
                     look.see("image", image);
                 }
             }
+        }
+        Ok(())
+    })
+}
+
+/// The guide's table (2.1.2), with words for what differs.
+const LISTED: &str = "\
+    NAME                                         READY   STATUS    RESTARTS   AGE
+    dashboard-metrics-scraper-{hash}-{hash}      1/1     Running   0          {age}
+    kubernetes-dashboard-{hash}-{hash}           1/1     Running   0          {age}";
+
+/// How often a container was started again, and when last.
+static RESTARTED: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"Running +\d+( +\([^)]*\))?").expect("a valid pattern"));
+
+fn listed<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
+    Box::pin(async move {
+        let command = env.context.kubectl().await?.args(["get", "pod", "-n", NAMESPACE]);
+        let output = command.timeout(env.waiting.limit(Limit::ShortCommand)).ok(&env.context.journal).await?;
+        look.see("printed", output.stdout.lines().collect::<Vec<_>>());
+        // A container that was started again is no lie of the guide's: its table is of a fresh installation.
+        let printed = RESTARTED.replace_all(&output.stdout, "Running 0");
+        for line in shown::missing(LISTED, &printed) {
+            let line = shown::plain(line);
+            look.problem(format!("`kubectl get pod -n {NAMESPACE}` prints no line like `{line}`"));
         }
         Ok(())
     })
@@ -339,102 +353,59 @@ fn without_session<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> 
     })
 }
 
-/// A running `kubectl proxy` and where it listens.
-struct Proxy {
-    running: Running,
-    line: String,
-    address: String,
-    _turn: PortTurn,
-}
+/// What `kubectl create token` asks for by default, and the Dashboard's users should not exceed: an hour, in seconds.
+const HOUR: i64 = 3600;
 
-impl Proxy {
-    async fn start(env: &Environment) -> Result<Self, Stop> {
-        let port = env.spec.kubectl_proxy.port;
-        // Another environment of this machine may be judged at the same time.
-        let turn = PortTurn::take(port, &env.waiting).await?;
-        let mut command = env.context.kubectl().await?.arg("proxy");
-        // The guide's command has no flag; 8001 is kubectl's own default.
-        if port != 8001 {
-            command = command.arg(format!("--port={port}"));
-        }
-        let mut running = command.spawn(&env.context.journal).await?;
-        let line = running.next_line(env.waiting.limit(Limit::KubectlProxy)).await?;
-        let Some(line) = line else {
-            let said = running.stop().await?.record.stderr;
-            return Err(Stop::Failed(format!("`kubectl proxy` ended: {}", said.trim())));
-        };
-        let address = line.strip_prefix("Starting to serve on ").map(|a| a.trim().to_owned());
-        let address = address.ok_or_else(|| Stop::Failed(format!("`kubectl proxy` printed `{line}`")))?;
-        Ok(Self { running, line, address, _turn: turn })
-    }
-
-    async fn ask(&self, method: Method, path: &str, host: Option<&str>) -> Result<Answer, Stop> {
-        let url = format!("http://{}{path}", self.address);
-        let failed = |e: reqwest::Error| Stop::Failed(format!("{url}: {}", crate::error::one_line(&e)));
-        let client = crate::tools::plain_client().map_err(failed)?;
-        let mut request = client.request(method, &url);
-        if let Some(host) = host {
-            request = request.header(http::header::HOST, host);
-        }
-        let response = request.send().await.map_err(failed)?;
-        Ok(Answer { status: response.status(), body: response.text().await.map_err(failed)? })
-    }
-
-    async fn stop(self) -> Result<(), Stop> {
-        self.running.stop().await?;
+fn short_lived<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
+    Box::pin(async move {
+        let claims = &env.admin_token().await?.claims;
+        let (issued, expires) = (claims["iat"].as_i64().unwrap_or(0), claims["exp"].as_i64());
+        look.see("lifetimeSeconds", expires.map(|e| e - issued));
+        look.require(expires.is_some_and(|e| e > issued && e - issued <= HOUR), || {
+            let lives = expires.map_or_else(|| "for ever".to_owned(), |e| format!("for {} s", e - issued));
+            format!("the token lives {lives}, not for an hour at most")
+        });
+        // One that is kept in a Secret lives until somebody removes it.
+        let secrets: Api<Secret> = Api::namespaced(env.cluster.client.clone(), NAMESPACE);
+        let kept = secrets.list(&ListParams::default()).await.map_err(Stop::kube(format!("list the Secrets of {NAMESPACE}")))?;
+        let user = env.spec.dashboard.admin_user.as_str();
+        let of_user = |s: &&Secret| s.annotations().get("kubernetes.io/service-account.name").is_some_and(|name| name == user);
+        let kept: Vec<String> = kept.iter().filter(of_user).map(ResourceExt::name_any).collect();
+        look.see("secrets", &kept);
+        look.require(kept.is_empty(), || format!("Secrets hold tokens of {user} that never expire: {}", kept.join(", ")));
         Ok(())
-    }
-}
-
-fn proxy_serves<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
-    Box::pin(async move {
-        let proxy = Proxy::start(env).await?;
-        look.see("printed", &proxy.line);
-        let port = env.spec.kubectl_proxy.port;
-        let address: Option<std::net::SocketAddrV4> = proxy.address.parse().ok();
-        look.require(address.is_some_and(|a| *a.ip() == Ipv4Addr::LOCALHOST && (port == 0 || a.port() == port)), || {
-            format!("`kubectl proxy` serves on {}, not on 127.0.0.1:{port}", proxy.address)
-        });
-        let version = proxy.ask(Method::GET, "/version", None).await?;
-        look.see("version", version.json()["gitVersion"].clone());
-        look.require(version.status.is_success(), || format!("/version through the proxy gives {}", version.brief()));
-        env.require_alive(NAMESPACE, "k8s-app=kubernetes-dashboard").await?;
-        let page = proxy.ask(Method::GET, &format!("{}/", login::base()), None).await?;
-        look.see("dashboard", page.brief());
-        look.require(page.status.is_success() && page.body.to_lowercase().contains("<html"), || {
-            format!("the Dashboard through the proxy gives {}", page.brief())
-        });
-        proxy.stop().await
     })
 }
 
-fn proxy_foreign_host<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
+fn foreign_audience<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
     Box::pin(async move {
-        let proxy = Proxy::start(env).await?;
-        let control = proxy.ask(Method::GET, "/version", Some("localhost")).await?;
-        look.require(control.status.is_success(), || format!("the host localhost is refused: {}", control.brief()));
-        let foreign = proxy.ask(Method::GET, "/version", Some("dashboard.example.com")).await?;
-        look.see("foreignHost", foreign.brief());
-        look.require(foreign.status == StatusCode::FORBIDDEN, || format!("a foreign host gets {}", foreign.brief()));
-        proxy.stop().await
+        // A Dashboard that refuses everything would pass a test of refusals alone.
+        let user = &env.spec.dashboard.admin_user;
+        let control = login(env, &token::request_for(env, user, &[]).await?).await?;
+        look.require(control.session.is_some(), || "even a token for the API server is refused".to_owned());
+        let token = token::request_for(env, user, &["https://other.meshproof.invalid"]).await?;
+        let attempt = login(env, &token).await?;
+        look.see("foreignAudience", attempt.brief());
+        look.require(attempt.refused(), || format!("a token for another audience is not refused: {}", attempt.brief()));
+        Ok(())
     })
 }
 
-fn proxy_exec<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
+fn other_account<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
     Box::pin(async move {
-        let api: Api<Pod> = Api::namespaced(env.cluster.client.clone(), "kube-system");
-        let pods = api.list(&ListParams::default()).await.map_err(Stop::kube("list the pods of kube-system"))?;
-        let pod = pods.iter().next().map(ResourceExt::name_any).ok_or_else(|| Stop::Failed("kube-system has no pod".to_owned()))?;
-        let path = format!("/api/v1/namespaces/kube-system/pods/{pod}");
-        let proxy = Proxy::start(env).await?;
-        let control = proxy.ask(Method::GET, &path, None).await?;
-        look.require(control.status.is_success(), || format!("the pod itself is refused: {}", control.brief()));
-        for verb in ["exec", "attach"] {
-            let answer = proxy.ask(Method::POST, &format!("{path}/{verb}?command=true&stdout=true"), None).await?;
-            look.see(verb, answer.brief());
-            // The API server's own refusals are Status objects; the proxy's filter says one word.
-            look.require(answer.status == StatusCode::FORBIDDEN && answer.json().is_null(), || format!("{verb} gets {}", answer.brief()));
+        let login = login(env, &token::request_for(env, OTHER_ACCOUNT, &[]).await?).await?;
+        look.see("login", login.brief());
+        // To be let in is right: it is what the account sees that must not be more than it may.
+        let Some(session) = &login.session else {
+            look.require(login.refused(), || format!("the login of {OTHER_ACCOUNT} gives {}", login.brief()));
+            return Ok(());
+        };
+        for (path, field) in [("node", "nodes"), ("namespace", "namespaces")] {
+            let answer = login::get(env, &format!("/api/v1/{path}"), Some(session)).await?;
+            let names = login::names(&answer.json(), field);
+            look.see(field, json!({"status": answer.status.as_u16(), "names": names}));
+            look.require(names.is_empty(), || format!("the account {OTHER_ACCOUNT}, which has no rights, sees the {field} {names:?}"));
         }
-        proxy.stop().await
+        Ok(())
     })
 }

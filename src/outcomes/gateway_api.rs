@@ -33,14 +33,14 @@ pub(super) fn outcomes() -> Vec<Outcome> {
     ]
 }
 
-async fn crds(env: &Environment) -> Result<Vec<Arc<CustomResourceDefinition>>, Stop> {
+pub(super) async fn crds(env: &Environment) -> Result<Vec<Arc<CustomResourceDefinition>>, Stop> {
     let api: Api<CustomResourceDefinition> = Api::all(env.cluster.client.clone());
     let list = api.list(&ListParams::default()).await.map_err(Stop::kube("list the CRDs"))?;
     Ok(list.items.into_iter().filter(|c| c.name_any().ends_with(GROUP_SUFFIX)).map(Arc::new).collect())
 }
 
 /// The CRDs that the bundle of the spec has: those of the version catalog, or of the manifest as applied where the catalog has no row.
-fn expected(env: &Environment) -> Result<Vec<String>, Stop> {
+pub(super) fn expected(env: &Environment) -> Result<Vec<String>, Stop> {
     let spec = &env.spec.gateway_api;
     let unknown =
         || Stop::Failed(format!("the version catalog does not know the CRDs of Gateway API {} {}", spec.version, spec.channel.as_str()));

@@ -54,7 +54,7 @@ fn install_lines<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
 
 /// The documented lines in the order in which they were printed; ticks, icons and colours around the words are left out. The last one may be
 /// followed by the closing sentence without a newline.
-fn ticked(output: &str) -> Vec<&'static str> {
+pub(super) fn ticked(output: &str) -> Vec<&'static str> {
     output
         .lines()
         .filter(|line| line.contains('✔'))

@@ -4,16 +4,21 @@ mod choice;
 mod clues;
 mod cluster;
 mod dashboard;
+mod defects;
 mod environment;
+mod files;
 mod gateway_api;
 mod istio;
 mod istioctl;
 mod judge;
+mod kubectl_proxy;
 mod login;
 mod look;
 mod recordings;
 mod rerun;
 mod selection;
+mod shown;
+mod stable;
 mod standin;
 mod token;
 mod words;
@@ -66,6 +71,8 @@ pub struct Outcome {
     pub kind: OutcomeKind,
     /// Where the guide says it; `None` for hardening that goes beyond any sentence.
     pub anchor: Option<Anchor>,
+    /// The defect of the guide that it shows, `D1` to `D17`; see [`crate::guide`].
+    pub shows: Option<&'static str>,
     /// Stages without which it cannot be judged.
     pub needs: &'static [&'static str],
     /// What the environment must be able to do.
@@ -102,6 +109,7 @@ impl Outcome {
             id,
             kind: OutcomeKind::Hardening,
             anchor: None,
+            shows: None,
             needs: &[],
             capabilities: &[],
             group: None,
@@ -116,6 +124,13 @@ impl Outcome {
     #[must_use]
     pub fn defect(id: &'static str, section: &'static str, sentence: &'static str, check: impl Check + 'static) -> Self {
         Self { kind: OutcomeKind::Defect, ..Self::documented(id, section, sentence, check) }
+    }
+
+    /// Names the defect of the guide that it shows.
+    #[must_use]
+    pub fn shows(mut self, defect: &'static str) -> Self {
+        self.shows = Some(defect);
+        self
     }
 
     /// Names the stages that it needs.
@@ -182,11 +197,28 @@ impl Outcome {
     }
 }
 
-/// Every outcome of the guide, in its order.
+/// The chapters of the guide that outcomes are of, in its order.
+const CHAPTERS: [&str; 5] = ["cluster", "dashboard", "istioctl", "istio", "gateway-api"];
+
+/// Every outcome of the guide, in its order; within a chapter what shows defects comes last.
 #[must_use]
 pub fn builtin() -> Vec<Outcome> {
-    [cluster::outcomes(), recordings::outcomes(), dashboard::outcomes(), istioctl::outcomes(), istio::outcomes(), gateway_api::outcomes()]
-        .concat()
+    let parts = [
+        cluster::outcomes(),
+        recordings::outcomes(),
+        files::outcomes(),
+        dashboard::outcomes(),
+        kubectl_proxy::outcomes(),
+        stable::outcomes(),
+        istioctl::outcomes(),
+        istio::outcomes(),
+        gateway_api::outcomes(),
+        defects::outcomes(),
+    ];
+    let mut all = parts.concat();
+    let chapter = |outcome: &Outcome| CHAPTERS.iter().position(|c| *c == outcome.chapter());
+    all.sort_by_key(|outcome| (chapter(outcome), outcome.kind == OutcomeKind::Defect));
+    all
 }
 
 #[cfg(test)]
@@ -195,6 +227,7 @@ mod tests {
     mod choice;
     mod cluster;
     mod dashboard;
+    mod defects;
     mod gateway_api;
     mod istio;
     mod judge;

@@ -24,6 +24,7 @@ pub(super) fn outcomes() -> Vec<Outcome> {
         Outcome::hardening("cluster.mirror.every-image", every_image).needs(&["nodes"]).with(MIRROR),
         Outcome::documented("cluster.proxy.connects", "2.1.2", "重新加载并重启 containerd", connects).needs(&["proxy"]).with(DROP_IN_PROXY),
         Outcome::defect("cluster.proxy.hosts-toml-ignored", "2.1.1", "[host.\"https://registry-1.docker.io\".proxy]", hosts_toml_ignored)
+            .shows("D1")
             .needs(&["nodes"])
             .with(ANY_PROXY),
     ]
@@ -128,7 +129,7 @@ fn came_through<'a>(
 }
 
 /// What a listener of the recording proxy was asked for by a node.
-fn asked_for<'a>(seen: &'a [Access], on: &'a str, node: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+pub(super) fn asked_for<'a>(seen: &'a [Access], on: &'a str, node: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
     seen.iter().filter(move |a| a.node.as_deref() == Some(node)).filter_map(move |access| match &access.asked {
         Asked::Proxy { listener, method, target, .. } if listener == on => Some((method.as_str(), target.as_str())),
         _ => None,

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use jsonwebtoken::{EncodingKey, Header, encode};
-use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::{Api, PostParams};
 use serde_json::{Value, json};
@@ -91,6 +91,17 @@ pub async fn request(client: &kube::Client, user: &str) -> Result<String, kube::
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), DASHBOARD_NAMESPACE);
     let made = accounts.create_token_request(user, &PostParams::default(), &TokenRequest::default()).await?;
     Ok(made.status.map(|s| s.token).unwrap_or_default())
+}
+
+/// A token of an account of the Dashboard's namespace for these audiences, or for the API server's own.
+pub(super) async fn request_for(env: &Environment, account: &str, audiences: &[&str]) -> Result<Secret, Stop> {
+    let accounts: Api<ServiceAccount> = Api::namespaced(env.cluster.client.clone(), DASHBOARD_NAMESPACE);
+    let spec = TokenRequestSpec { audiences: audiences.iter().map(|a| (*a).to_owned()).collect(), ..TokenRequestSpec::default() };
+    let request = TokenRequest { spec, ..TokenRequest::default() };
+    let made = accounts.create_token_request(account, &PostParams::default(), &request).await;
+    let token = made.map_err(Stop::kube(format!("make a token of {account}")))?.status.map(|s| s.token).unwrap_or_default();
+    env.context.journal.redactor().learn(&token);
+    Ok(Secret::new(token))
 }
 
 /// Header and claims of a compact JSON Web Token (RFC 7519), without a look at its signature.

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::error::one_line;
 use crate::faults::Fault;
-use crate::journal::{Journal, Verdict};
+use crate::journal::{Journal, OutcomeKind, Verdict};
 use crate::outcomes::{Environment, Judged, Outcome, Stop, judge_all};
 use crate::stages::{Context, StageError};
 
@@ -21,7 +21,7 @@ use crate::stages::{Context, StageError};
 pub enum Proof {
     /// Exactly what it names failed, and holds again.
     Proved,
-    /// Something that it names did not fail, something else did, or something did not come back.
+    /// Something that it names did not fail, something else did, something did not come back, or nobody named it as the cause.
     #[serde(rename_all = "camelCase")]
     NotProved {
         /// Outcomes that it names and that held all the same.
@@ -30,6 +30,8 @@ pub enum Proof {
         strayed: BTreeMap<String, String>,
         /// Outcomes that did not hold again when it was mended, each with why.
         lasting: BTreeMap<String, String>,
+        /// The rule that should have named it as the cause and did not.
+        unnamed: Option<String>,
     },
     /// It cannot be injected here, or an outcome that it names cannot be judged here.
     Unsupported {
@@ -56,7 +58,7 @@ pub struct Proven {
     pub proof: Proof,
     /// The outcomes that failed under it.
     pub failed: Vec<String>,
-    /// The rules of the diagnoses of those that it names.
+    /// The rules of the diagnoses of what failed.
     pub rules: BTreeSet<String>,
     /// How long it took.
     #[serde(rename = "milliseconds", serialize_with = "milliseconds")]
@@ -65,6 +67,17 @@ pub struct Proven {
 
 fn milliseconds<S: serde::Serializer>(took: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(u64::try_from(took.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// What came of all faults.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Proved {
+    /// Each fault, as far as it came.
+    #[serde(rename = "faults")]
+    pub proofs: Vec<Proven>,
+    /// Outcomes that fail when everything is mended, each with why: there should be none. Not looked for where a fault was not mended.
+    pub after: BTreeMap<String, String>,
 }
 
 /// Why nothing could be proved.
@@ -109,9 +122,8 @@ impl Looked {
         failed.collect()
     }
 
-    fn rules(&self, of: &[&str]) -> BTreeSet<String> {
-        let of = self.0.iter().filter(|(outcome, _)| of.contains(&outcome.id));
-        of.flat_map(|(_, judged)| judged.diagnoses.iter().map(|d| d.rule.clone())).collect()
+    fn rules(&self) -> BTreeSet<String> {
+        self.0.iter().flat_map(|(_, judged)| judged.diagnoses.iter().map(|d| d.rule.clone())).collect()
     }
 }
 
@@ -125,15 +137,17 @@ pub async fn prove(
     faults: &[Fault],
     tell: &(dyn Fn(&Proven) + Sync),
     stop: impl Future<Output = ()> + Send,
-) -> Result<Vec<Proven>, ProveError> {
+) -> Result<Proved, ProveError> {
     let stop = stop.boxed().shared();
     let before = Looked::at(context, outcomes).await?;
-    let failed = before.failed();
+    // What does not gate need not hold; it is then not judged.
+    let gates = |id: &String| before.0.iter().any(|(outcome, _)| outcome.id == id && outcome.kind != OutcomeKind::Defect);
+    let failed: BTreeMap<String, String> = before.failed().into_iter().filter(|(id, _)| gates(id)).collect();
     if !failed.is_empty() {
         return Err(ProveError::NotGreen { failed });
     }
     let green = before.passed();
-    let mut all = Vec::new();
+    let mut proofs = Vec::new();
     for fault in faults {
         let start = Instant::now();
         let (proof, failed, rules) = one(context, &green, fault, stop.clone()).await;
@@ -141,13 +155,14 @@ pub async fn prove(
         tell(&proven);
         let lasting = matches!(&proven.proof, Proof::Error { .. } | Proof::Interrupted)
             || matches!(&proven.proof, Proof::NotProved { lasting, .. } if !lasting.is_empty());
-        all.push(proven);
+        proofs.push(proven);
         // What comes after it would be about a broken environment.
         if lasting {
-            break;
+            return Ok(Proved { proofs, after: BTreeMap::new() });
         }
     }
-    Ok(all)
+    let after = Looked::at(context, &green).await?.failed();
+    Ok(Proved { proofs, after })
 }
 
 async fn one(
@@ -181,20 +196,24 @@ async fn one(
         Err(Stop::Unsupported { capability, reason }) => return nothing(Proof::Unsupported { reason: format!("{capability}: {reason}") }),
         Err(e) => return nothing(Proof::Error { reason: one_line(&e) }),
     };
-    let lasting = match Looked::at(context, green).await {
+    // What did not fail was not broken; everything is looked at once more when all faults are mended.
+    let failed = during.failed();
+    let broken: Vec<Outcome> = green.iter().filter(|o| failed.contains_key(o.id)).cloned().collect();
+    let lasting = match Looked::at(context, &broken).await {
         Ok(looked) => looked.failed(),
         Err(e) => return nothing(Proof::Error { reason: one_line(&e) }),
     };
-    let failed = during.failed();
     let held: Vec<String> = fault.breaks.iter().filter(|id| !failed.contains_key(**id)).map(|id| (*id).to_owned()).collect();
     let strayed: BTreeMap<String, String> =
         failed.iter().filter(|(id, _)| !fault.excuses(id)).map(|(id, why)| (id.clone(), why.clone())).collect();
-    let proof = if held.is_empty() && strayed.is_empty() && lasting.is_empty() {
+    let rules = during.rules();
+    let unnamed = fault.diagnosed.filter(|rule| !rules.contains(*rule)).map(str::to_owned);
+    let proof = if held.is_empty() && strayed.is_empty() && lasting.is_empty() && unnamed.is_none() {
         Proof::Proved
     } else {
-        Proof::NotProved { held, strayed, lasting }
+        Proof::NotProved { held, strayed, lasting, unnamed }
     };
-    (proof, failed.into_keys().collect(), during.rules(fault.breaks))
+    (proof, failed.into_keys().collect(), rules)
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 use std::sync::Mutex;
 
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use serde_json::Value;
 
 use super::*;
 use crate::cluster::Capability;
-use crate::faults::Inject;
+use crate::faults::{Inject, Injected};
 use crate::outcomes::{Check, Checked, Look};
 use crate::testing::environment::World;
 
@@ -21,13 +21,13 @@ struct Names {
 }
 
 impl Inject for Names {
-    fn inject<'a>(&'a self, _: &'a Environment) -> BoxFuture<'a, Result<(), Stop>> {
+    fn inject<'a>(&'a self, _: &'a Environment, _: &'a Value) -> Injected<'a> {
         self.broken.lock().unwrap().extend(self.breaks);
         let result = if self.injects { Ok(()) } else { Err(Stop::Failed("it is too hard".to_owned())) };
         std::future::ready(result).boxed()
     }
 
-    fn revert<'a>(&'a self, _: &'a Environment) -> BoxFuture<'a, Result<(), Stop>> {
+    fn revert<'a>(&'a self, _: &'a Environment, _: &'a Value) -> Injected<'a> {
         if self.mends {
             self.broken.lock().unwrap().clear();
         }
@@ -70,10 +70,10 @@ impl Stage {
     }
 
     async fn prove(&self, faults: &[Fault]) -> Result<Vec<Proven>, ProveError> {
-        self.prove_until(faults, std::future::pending()).await
+        self.prove_until(faults, std::future::pending()).await.map(|proved| proved.proofs)
     }
 
-    async fn prove_until(&self, faults: &[Fault], stop: impl Future<Output = ()> + Send) -> Result<Vec<Proven>, ProveError> {
+    async fn prove_until(&self, faults: &[Fault], stop: impl Future<Output = ()> + Send) -> Result<Proved, ProveError> {
         let outcomes = ["a.one.holds", "a.two.holds", "b.three.holds"].map(|id| self.outcome(id));
         prove(&self.context, &outcomes, faults, &|_| {}, stop).await
     }
@@ -102,9 +102,9 @@ async fn a_fault_is_proved_when_exactly_what_it_names_fails() {
 #[tokio::test]
 async fn what_does_not_fail_or_fails_besides_is_told() {
     let stage = Stage::new().await;
-    let held = Proof::NotProved { held: vec!["a.one.holds".to_owned()], strayed: BTreeMap::new(), lasting: BTreeMap::new() };
+    let held = Proof::NotProved { held: vec!["a.one.holds".to_owned()], strayed: BTreeMap::new(), lasting: BTreeMap::new(), unnamed: None };
     assert_eq!(stage.proof(stage.fault(&[])).await, held);
-    let strayed = Proof::NotProved { held: Vec::new(), strayed: reasons(&["a.two.holds"]), lasting: BTreeMap::new() };
+    let strayed = Proof::NotProved { held: Vec::new(), strayed: reasons(&["a.two.holds"]), lasting: BTreeMap::new(), unnamed: None };
     assert_eq!(stage.proof(stage.fault(&["a.one.holds", "a.two.holds"])).await, strayed);
 }
 
@@ -114,7 +114,7 @@ async fn nothing_is_tried_on_what_is_still_broken() {
     let lasting = Fault::new("a.lasting", Names { mends: false, ..stage.fault(&["a.one.holds"]) }).breaks(&["a.one.holds"]);
     let next = Fault::new("a.next", stage.fault(&["a.two.holds"])).breaks(&["a.two.holds"]);
     let all = stage.prove(&[lasting.clone(), next]).await.unwrap();
-    let proof = Proof::NotProved { held: Vec::new(), strayed: BTreeMap::new(), lasting: reasons(&["a.one.holds"]) };
+    let proof = Proof::NotProved { held: Vec::new(), strayed: BTreeMap::new(), lasting: reasons(&["a.one.holds"]), unnamed: None };
     assert_eq!(all.iter().map(|p| &p.proof).collect::<Vec<_>>(), [&proof]);
     // It still is, and so nothing more can be proved at all.
     let error = stage.prove(&[lasting]).await.unwrap_err();
@@ -146,7 +146,67 @@ async fn what_cannot_be_judged_or_done_here_is_unsupported_and_touches_nothing()
 async fn whoever_interrupts_leaves_nothing_broken() {
     let stage = Stage::new().await;
     let fault = Fault::new("a.fault", stage.fault(&["a.one.holds"])).breaks(&["a.one.holds"]);
-    let all = stage.prove_until(&[fault.clone(), fault], std::future::ready(())).await.unwrap();
+    let all = stage.prove_until(&[fault.clone(), fault], std::future::ready(())).await.unwrap().proofs;
     assert_eq!(all.iter().map(|p| &p.proof).collect::<Vec<_>>(), [&Proof::Interrupted]);
     assert!(stage.broken.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_cause_that_nobody_names_is_not_proved() {
+    let stage = Stage::new().await;
+    let fault = |rule| Fault::new("a.fault", stage.fault(&["a.one.holds"])).breaks(&["a.one.holds"]).diagnosed(rule);
+    let all = stage.prove(&[fault("P1"), fault("node-missing")]).await.unwrap();
+    for (proven, rule) in all.iter().zip(["P1", "node-missing"]) {
+        let Proof::NotProved { unnamed, held, strayed, .. } = &proven.proof else { panic!("{proven:?}") };
+        assert_eq!((unnamed.as_deref(), held.len(), strayed.len()), (Some(rule), 0, 0));
+    }
+}
+
+#[tokio::test]
+async fn what_was_left_behind_is_mended_by_the_next_one_who_knows_it() {
+    let stage = Stage::new().await;
+    let environment = Environment::open(Arc::clone(&stage.context)).await.unwrap();
+    let fault = Fault::new("a.fault", stage.fault(&["a.one.holds"])).breaks(&["a.one.holds"]);
+    // As if the process were killed: the future that mends is never asked again.
+    {
+        let mut during = Box::pin(fault.during(&environment, async || std::future::pending::<()>().await));
+        while !stage.broken.lock().unwrap().contains("a.one.holds") {
+            assert!(futures::poll!(&mut during).is_pending());
+            tokio::task::yield_now().await;
+        }
+    }
+    let session = &stage.context.session;
+    assert_eq!(crate::faults::left_behind(session).as_deref(), Some("a.fault"));
+    let unknown = crate::faults::mend_left_behind(&environment, &[]).await.unwrap_err();
+    assert!(unknown.to_string().contains("a.fault was left behind"), "{unknown}");
+    assert_eq!(crate::faults::mend_left_behind(&environment, &[fault]).await.unwrap().as_deref(), Some("a.fault"));
+    assert!(stage.broken.lock().unwrap().is_empty());
+    assert_eq!(crate::faults::left_behind(session), None);
+    assert_eq!(crate::faults::mend_left_behind(&environment, &[]).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_breaks_later_is_found_in_the_end() {
+    /// Breaks one thing while it is mended that nobody looks at then.
+    struct Careless(Names);
+
+    impl Inject for Careless {
+        fn inject<'a>(&'a self, environment: &'a Environment, kept: &'a Value) -> Injected<'a> {
+            self.0.inject(environment, kept)
+        }
+
+        fn revert<'a>(&'a self, environment: &'a Environment, kept: &'a Value) -> Injected<'a> {
+            async move {
+                self.0.revert(environment, kept).await?;
+                self.0.broken.lock().unwrap().insert("b.three.holds");
+                Ok(())
+            }
+            .boxed()
+        }
+    }
+
+    let stage = Stage::new().await;
+    let fault = Fault::new("a.careless", Careless(stage.fault(&["a.one.holds"]))).breaks(&["a.one.holds"]);
+    let proved = stage.prove_until(&[fault], std::future::pending()).await.unwrap();
+    assert_eq!((&proved.proofs[0].proof, proved.after), (&Proof::Proved, reasons(&["b.three.holds"])));
 }

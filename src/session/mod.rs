@@ -85,18 +85,21 @@ const RUNS: usize = 200;
 pub const DEFAULT_TTL: Duration = Duration::from_hours(7 * 24);
 
 /// Everything that meshproof keeps in a state directory, in the order in which it is removed.
-const ENTRIES: [&str; 14] = [
+const ENTRIES: [&str; 17] = [
     "agent.json",
     "agent.lock",
     "agent.log",
     "certs.d",
     "docker-config",
+    "fault.json",
     "home",
     "kind-config.yaml",
     "kubeconfig",
+    "kubeconfig.kept",
     "manifests",
     "recording",
     "runs",
+    "wrapped",
     "state.json",
     "lease",
     "lock",

@@ -185,6 +185,28 @@ pub fn istio_kubernetes_minors(istio: &Version) -> Option<(u64, u64)> {
     TABLE.iter().find(|(minor, _)| *minor == istio.minor).map(|(_, range)| *range)
 }
 
+/// The minors of Istio 1 that have the ambient profile as it is installed here.
+pub const ISTIO_MINORS: &[u64] = &[24, 25, 26, 27, 28, 29, 30, 31];
+
+/// The newest Istio release that this table was made with; by now there may be newer ones. Source: Istio's release announcements.
+pub const NEWEST_ISTIO: &str = "1.30.4";
+
+/// What became of the project that makes the Dashboard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DashboardProject {
+    /// The last version that one manifest installs; later ones are Helm charts.
+    pub last_with_manifest: &'static str,
+    /// Where the archived repository is.
+    pub archived_at: &'static str,
+    /// What its maintainers name as the successor.
+    pub successor: &'static str,
+}
+
+/// Kubernetes Dashboard. Source: kubernetes/website #54042 and #54261, kubernetes/community #8746.
+pub const DASHBOARD_PROJECT: DashboardProject =
+    DashboardProject { last_with_manifest: "v2.7.0", archived_at: "kubernetes-retired/dashboard", successor: "kubernetes-sigs/headlamp" };
+
 /// Hub of the images where nothing else is set. Source: Istio `manifests/profiles/default.yaml` as released; the 1.30 releases alone moved to
 /// Istio's own registry (D11), while their pre-releases had not yet.
 #[must_use]

@@ -1,6 +1,7 @@
 //! What stages work with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -14,7 +15,7 @@ use crate::journal::{CommandRecord, Event, Journal, Transcript};
 use crate::recording::{Seen, through};
 use crate::session::{Lease, Session, SessionError, State};
 use crate::spec::{Spec, to_document};
-use crate::tools::{Command, Tool, Tools};
+use crate::tools::{Command, Tool, ToolName, Tools};
 use crate::wait::Waiting;
 
 /// Everything that one run works with.
@@ -40,6 +41,8 @@ pub struct Context {
     lease: tokio::sync::Mutex<Option<Lease>>,
     cluster: OnceCell<Cluster>,
     seen: Mutex<Seen>,
+    /// What runs instead of a tool, for the time of a fault.
+    wrapped: Mutex<HashMap<ToolName, PathBuf>>,
 }
 
 impl std::fmt::Debug for Context {
@@ -77,6 +80,7 @@ impl Context {
             locked: true,
             lease: tokio::sync::Mutex::new(None),
             cluster: OnceCell::new(),
+            wrapped: Mutex::default(),
         }
     }
 
@@ -197,12 +201,26 @@ impl Context {
         self.cluster.get_or_try_init(|| self.provider.attach(self)).await
     }
 
+    /// Has another executable run instead of a tool, or the tool itself again.
+    pub(crate) fn wrap(&self, tool: ToolName, by: Option<PathBuf>) {
+        let mut wrapped = self.wrapped.lock().unwrap_or_else(PoisonError::into_inner);
+        match by {
+            Some(path) => wrapped.insert(tool, path),
+            None => wrapped.remove(&tool),
+        };
+    }
+
+    fn in_use(&self, tool: &Tool) -> Tool {
+        let wrapped = self.wrapped.lock().unwrap_or_else(PoisonError::into_inner);
+        Tool { path: wrapped.get(&tool.name).unwrap_or(&tool.path).clone(), ..tool.clone() }
+    }
+
     /// `kubectl` bound to the private kubeconfig.
     ///
     /// # Errors
     /// When there is no usable kubectl.
     pub async fn kubectl(&self) -> Result<Command, StageError> {
-        Ok(bound_kubectl(self.tools.kubectl().await?, &self.session))
+        Ok(bound_kubectl(&self.in_use(self.tools.kubectl().await?), &self.session))
     }
 
     /// `istioctl` bound to the private kubeconfig, which it takes from the environment so that the command line stays the guide's.
@@ -210,7 +228,7 @@ impl Context {
     /// # Errors
     /// When there is no usable istioctl.
     pub async fn istioctl(&self) -> Result<Command, StageError> {
-        Ok(at_home(self.tools.istioctl().await?, &self.session).env("KUBECONFIG", self.session.kubeconfig()))
+        Ok(at_home(&self.in_use(self.tools.istioctl().await?), &self.session).env("KUBECONFIG", self.session.kubeconfig()))
     }
 }
 

@@ -28,6 +28,7 @@ pub use error::StageError;
 pub(crate) use gateway_api::{MANIFEST as GATEWAY_API_MANIFEST, bundle, crds_of};
 pub use graph::{Manner, Plan, PlanError, StageOutcome, refuse, run};
 pub use istio::{INSTALL as ISTIO_INSTALL, VERSION_BEFORE as ISTIO_VERSION_BEFORE};
+pub(crate) use proxy::restart_containerd;
 
 use crate::cluster::{Installs, Provider};
 use crate::journal::StageInfo;

@@ -10,7 +10,7 @@ use crate::cluster::kind_config::{DROP_IN_PATH, drop_in, expected_nodes, proxy_e
 use crate::cluster::{Capability, Installs, NodeAccess, Provider};
 use crate::recording::{Recorders, through};
 use crate::spec::Spec;
-use crate::wait::{Limit, Progress};
+use crate::wait::{Limit, Progress, Waiting};
 
 pub(super) struct Proxy;
 
@@ -102,6 +102,15 @@ async fn one(context: &StageContext, nodes: &dyn NodeAccess, node: &str) -> Resu
     } else {
         nodes.run(node, &["rm", "-f", DROP_IN_PATH]).await?;
     }
+    restart_containerd(&context.waiting, nodes, node).await?;
+    Ok(())
+}
+
+/// Has containerd read its files anew.
+///
+/// # Errors
+/// When the node cannot be reached or containerd does not come back.
+pub(crate) async fn restart_containerd(waiting: &Waiting, nodes: &dyn NodeAccess, node: &str) -> Result<(), StageError> {
     nodes.run(node, &["systemctl", "daemon-reload"]).await?;
     nodes.run(node, &["systemctl", "restart", "containerd"]).await?;
     // systemd waits for containerd's own word that it is up; its CRI service answers a moment later.
@@ -113,6 +122,6 @@ async fn one(context: &StageContext, nodes: &dyn NodeAccess, node: &str) -> Resu
         }
     };
     let what = format!("containerd on {node} answers after its restart");
-    context.waiting.poll(&what, Limit::RuntimeRestart, Duration::from_millis(300), attempt).await?;
+    waiting.poll(&what, Limit::RuntimeRestart, Duration::from_millis(300), attempt).await?;
     Ok(())
 }

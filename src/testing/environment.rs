@@ -1,9 +1,13 @@
 //! The guide's environment, whole and healthy, for tests to break.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::json;
 use tempfile::TempDir;
@@ -12,7 +16,7 @@ use super::api::{Reply, ScriptedApi};
 use super::guide::{CONTROL_PLANE, WORKER, objects};
 use super::nodes::FakeNodes;
 use super::provider::FakeProvider;
-use super::tokens::{serve_dashboard, serve_reviews, signing_key, token};
+use super::tokens::{serve_dashboard, serve_reviews, serve_tokens, signing_key, token};
 use crate::cluster::kind_config::{CANARY_REGISTRY, CANARY_SERVER, expected_nodes, kube_context, proxy_environment};
 use crate::cluster::{Capabilities, Capability, Cluster, NodeMachine};
 use crate::journal::{CommandRecord, Fidelity, Journal, Transcript};
@@ -23,11 +27,16 @@ use crate::session::{Session, State};
 use crate::spec::{ProxyRecording, Request, Spec, load};
 use crate::stages::Context;
 use crate::tools::Tools;
-use crate::wait::{Limits, ManualClock, Waiting};
+use crate::wait::{Limits, ManualClock, Passage, Waiting};
 
 /// What `istioctl install` 1.27.1 prints.
 const INSTALLED: &str = "✔ Istio core installed ⛵️\n✔ Istiod installed 🧠\n✔ CNI installed 🪢\n✔ Ztunnel installed 🔒\n\
     ✔ Installation completeThe ambient profile has been installed successfully, enjoy Istio without sidecars!\n";
+
+/// What `kubectl get pod -n kubernetes-dashboard` prints of the healthy environment.
+pub(crate) const LISTED: &str = "NAME                                         READY   STATUS    RESTARTS   AGE\n\
+    dashboard-metrics-scraper-6b5c7f7b5c-9xk2p   1/1     Running   0          2m\n\
+    kubernetes-dashboard-b7ffbc8cb-zl8zg         1/1     Running   1 (5s ago) 2m";
 
 /// The guide's resolved spec, with the proxy on the nodes so that everything is judged.
 pub(crate) fn spec() -> Spec {
@@ -108,13 +117,25 @@ pub(crate) struct World {
     pub(crate) capabilities: Capabilities,
     pub(crate) transcripts: BTreeMap<String, Transcript>,
     pub(crate) dir: TempDir,
+    /// Where its tools are.
+    tools: TempDir,
+}
+
+/// Time that passes at once: nothing happens meanwhile.
+struct AtOnce;
+
+impl Passage for AtOnce {
+    fn pass(&self, _: Duration) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 impl World {
     /// In perfect health.
     pub(crate) fn healthy() -> Self {
         let clock = ManualClock::default();
-        let dir = tempfile::tempdir().expect("a directory");
+        let (dir, tools) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+        std::fs::set_permissions(dir.path(), Permissions::from_mode(0o700)).expect("a mode");
         let mut capabilities = Capabilities::default();
         let all = [
             Capability::KIND,
@@ -145,6 +166,7 @@ impl World {
             capabilities,
             transcripts: transcripts.into(),
             dir,
+            tools,
         };
         world.fill();
         world
@@ -152,11 +174,11 @@ impl World {
 
     fn fill(&mut self) {
         let account = &self.spec.dashboard.admin_user;
-        let made = token(account, 3600);
-        let request = json!({"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "metadata": {}, "spec": {"audiences": []},
-            "status": {"token": made, "expirationTimestamp": "2030-01-01T00:00:00Z"}});
-        let path = format!("POST /api/v1/namespaces/kubernetes-dashboard/serviceaccounts/{account}/token");
-        self.api.always(&path, Reply::Json(201, request));
+        serve_tokens(&self.api, &[account, "default"]);
+        self.api.handle("POST /apis/rbac.authorization.k8s.io/v1/clusterrolebindings", |asked| match asked.query.get("dryRun") {
+            Some(_) => Reply::status(409, "clusterrolebindings.rbac.authorization.k8s.io \"admin-user\" already exists"),
+            None => Reply::Objects,
+        });
         self.api.put_all(objects(&self.spec));
         let version = format!("v{}", self.spec.cluster.kubernetes);
         self.api.always(
@@ -180,6 +202,7 @@ impl World {
             &[
                 ("version --client", &format!("{{\"clientVersion\":{{\"gitVersion\":\"v{kubectl}\"}}}}")),
                 ("create token", &token(&user, 3600)),
+                ("get pod -n kubernetes-dashboard", LISTED),
             ],
         );
         let istio = self.spec.istio.version.clone();
@@ -188,6 +211,7 @@ impl World {
             contexts: [{name: kind-istio-cluster, context: {cluster: c, user: u}}]\n\
             clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]\nusers: [{name: u, user: {}}]\n";
         std::fs::write(self.kubeconfig(), kubeconfig).expect("a file");
+        std::fs::set_permissions(self.kubeconfig(), Permissions::from_mode(0o600)).expect("a mode");
     }
 
     fn fill_nodes(&self) {
@@ -213,6 +237,15 @@ impl World {
             }).collect::<Vec<_>>()});
             self.nodes.answer(&node, "crictl images -o json", 0, &listed.to_string(), "");
             self.nodes.seen(&node, &format!("crictl pull {image}"), &[mirror_access(&node, 200)]);
+            let ctr = format!("ctr -n k8s.io images pull --hosts-dir {path} {image}");
+            self.nodes.answer(&node, &ctr, 0, &format!("{image}\tsaved\nCompleted pull from OCI Registry ({image})\n"), "");
+            for (program, name) in [("crictl pull", "by-crictl"), ("ctr -n k8s.io images pull", "by-ctr")] {
+                let pull = format!("{program} {CONTROL_REGISTRY}/{name}:latest");
+                self.nodes.answer(&node, &pull, 1, "", "failed to pull");
+                let path = format!("/v2/{name}/manifests/latest");
+                let seen = (name == "by-crictl").then(|| proxy_access(&node, HOSTS_TOML, "HEAD", &path));
+                self.nodes.seen(&node, &pull, seen.as_slice());
+            }
             let refused = |registry: &str| format!("failed to pull image \"{registry}/probe:latest\": failed to do request: Bad Gateway");
             for (registry, seen) in [
                 (PROXIED_REGISTRY, Some(proxy_access(&node, DROP_IN, "CONNECT", &format!("{PROXIED_REGISTRY}:443")))),
@@ -241,12 +274,15 @@ impl World {
 
     /// A tool that answers command lines by a part of them, and nothing else.
     pub(crate) fn tool(&mut self, name: &str, answers: &[(&str, &str)]) {
-        let mut body = "case \"$*\" in\n".to_owned();
+        // Where no cluster is, only the client answers.
+        let mut body =
+            "case \"$(cat \"$KUBECONFIG\" 2>/dev/null)\" in *127.0.0.1:9*) echo 'client version: 1'; exit 0 ;; esac\n".to_owned();
+        body.push_str("case \"$*\" in\n");
         for (part, answer) in answers {
             body.push_str(&format!("  *\"{part}\"*) cat <<'END_OF_ANSWER'\n{}\nEND_OF_ANSWER\n;;\n", answer.trim_end()));
         }
         body.push_str("  *) echo \"the test has no answer for $*\" >&2; exit 1 ;;\nesac");
-        let path = crate::tools::testing::script(self.dir.path(), name, &body);
+        let path = crate::tools::testing::script(self.tools.path(), name, &body);
         let tools = &mut self.spec.tools;
         let tool = match name {
             "kubectl" => &mut tools.kubectl,
@@ -275,7 +311,7 @@ impl World {
     /// Opens it as an outcome sees it. The tools have been asked for their versions and for the token, since they live by the real clock.
     pub(crate) async fn open(&self) -> Environment {
         let cluster = Cluster {
-            passage: None,
+            passage: Some(Arc::new(AtOnce)),
             name: self.spec.cluster.name.clone(),
             client: self.api.client(),
             kubeconfig: self.kubeconfig(),

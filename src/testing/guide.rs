@@ -28,6 +28,10 @@ pub(crate) fn node(name: &str) -> Value {
                 {"type": "MemoryPressure", "status": "False", "reason": "KubeletHasSufficientMemory"},
                 {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "kubelet is posting ready status"},
             ],
+            "addresses": [
+                {"type": "InternalIP", "address": if control_plane { "172.18.0.2" } else { "172.18.0.3" }},
+                {"type": "Hostname", "address": name},
+            ],
             "nodeInfo": {"kubeletVersion": "v1.33.4", "containerRuntimeVersion": "containerd://2.1.4", "operatingSystem": "linux"},
         },
     });
@@ -141,8 +145,10 @@ fn dashboard(spec: &Spec) -> Vec<Value> {
     let image = format!("kubernetesui/dashboard:{}", spec.dashboard.version);
     let scraper = "kubernetesui/metrics-scraper:v1.0.8";
     let label = |app: &str| json!({"k8s-app": app});
+    let mut ui = deployment(namespace, "kubernetes-dashboard", &image, 1);
+    ui["spec"]["template"]["spec"]["containers"][0]["imagePullPolicy"] = "Always".into();
     vec![
-        deployment(namespace, "kubernetes-dashboard", &image, 1),
+        ui,
         deployment(namespace, "dashboard-metrics-scraper", scraper, 1),
         pod(namespace, "kubernetes-dashboard-b7ffbc8cb-zl8zg", WORKER, label("kubernetes-dashboard"), &image),
         pod(namespace, "dashboard-metrics-scraper-6b5c7f7b5c-9xk2p", WORKER, label("dashboard-metrics-scraper"), scraper),

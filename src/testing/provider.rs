@@ -3,7 +3,7 @@
 use futures::future::{BoxFuture, FutureExt};
 
 use crate::cluster::{Cluster, Installs, Made, NodeMachine, Provider, Teardown};
-use crate::journal::Fidelity;
+use crate::journal::{CommandRecord, Fidelity};
 use crate::session::{Session, State};
 use crate::spec::Spec;
 use crate::stages::{Context, Found, PlanStep, StageError};
@@ -51,6 +51,19 @@ impl Provider for FakeProvider {
 
     fn provision<'a>(&'a self, _: &'a Context) -> BoxFuture<'a, Result<Made, StageError>> {
         async { Ok(Made::Already) }.boxed()
+    }
+
+    fn create_again<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Option<CommandRecord>, StageError>> {
+        let name = &context.spec.cluster.name;
+        let record = CommandRecord {
+            argv: ["kind", "create", "cluster", "--name", name].map(str::to_owned).into(),
+            pid: 1,
+            exit_code: Some(1),
+            duration_ms: 1,
+            stdout: String::new(),
+            stderr: format!("ERROR: failed to create cluster: node(s) already exist for a cluster with the name \"{name}\"\n"),
+        };
+        async { Ok(Some(record)) }.boxed()
     }
 
     fn attach<'a>(&'a self, _: &'a Context) -> BoxFuture<'a, Result<Cluster, StageError>> {

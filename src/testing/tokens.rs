@@ -10,6 +10,9 @@ use super::api::{Asked, Reply, ScriptedApi};
 
 /// What the Dashboard hands out for a token that it accepts.
 pub(crate) const SESSION: &str = "{\"protected\":\"a-session-of-the-dashboard\"}";
+/// What it hands out to an account that has no rights.
+const OTHER_SESSION: &str = "{\"protected\":\"a-session-of-nobody\"}";
+const AUDIENCE: &str = "https://kubernetes.default.svc.cluster.local";
 const CSRF: &str = "a-csrf-token";
 const REFUSED: &str = "MSG_LOGIN_UNAUTHORIZED_ERROR";
 
@@ -30,9 +33,13 @@ fn sign(header: &Header, claims: &Value) -> String {
 
 /// A token of a `ServiceAccount` of the Dashboard's namespace, from now on for so many seconds.
 pub(crate) fn token(account: &str, seconds: i64) -> String {
+    token_for(account, seconds, AUDIENCE)
+}
+
+fn token_for(account: &str, seconds: i64, audience: &str) -> String {
     let now = Timestamp::now().as_second();
     let claims = json!({
-        "aud": ["https://kubernetes.default.svc.cluster.local"], "iss": "https://kubernetes.default.svc.cluster.local",
+        "aud": [audience], "iss": AUDIENCE,
         "iat": now, "nbf": now, "exp": now + seconds, "sub": format!("system:serviceaccount:kubernetes-dashboard:{account}"),
     });
     let mut header = Header::new(Algorithm::ES256);
@@ -47,7 +54,23 @@ fn account(token: &str) -> Option<String> {
     let header: Header = serde_json::from_slice(&parts.next()?.ok()?).ok()?;
     let claims: Value = serde_json::from_slice(&parts.next()?.ok()?).ok()?;
     let good = sign(&header, &claims) == token && claims["exp"].as_i64()? > Timestamp::now().as_second();
+    let good = good && claims["aud"][0] == AUDIENCE;
     good.then(|| claims["sub"].as_str().map(str::to_owned))?
+}
+
+/// The tokens that a cluster makes for these accounts, for whatever audience they are asked for.
+pub(crate) fn serve_tokens(api: &ScriptedApi, accounts: &[&str]) {
+    for account in accounts {
+        let name = (*account).to_owned();
+        api.handle(&format!("POST /api/v1/namespaces/kubernetes-dashboard/serviceaccounts/{account}/token"), move |asked| {
+            let audience = asked.body["spec"]["audiences"][0].as_str().unwrap_or(AUDIENCE);
+            Reply::Json(
+                201,
+                json!({"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "metadata": {}, "spec": {"audiences": []},
+                    "status": {"token": token_for(&name, 3600, audience), "expirationTimestamp": "2030-01-01T00:00:00Z"}}),
+            )
+        });
+    }
 }
 
 /// The reviews of a cluster whose every account may do everything.
@@ -75,7 +98,10 @@ pub(crate) fn accepts(asked: &Asked) -> Option<bool> {
 /// The Dashboard 2.7 behind the API server's service proxy.
 pub(crate) fn serve_dashboard(api: &ScriptedApi) {
     let refusal = || json!({"ErrStatus": {"status": "Failure", "message": REFUSED, "reason": "Unauthorized", "code": 401}});
-    api.always(&format!("GET {DASHBOARD}/"), Reply::Text(200, "<!DOCTYPE html><html lang=\"en\"></html>".to_owned()));
+    let page = "<!DOCTYPE html><html lang=\"en\"><script src=\"main.1.js\"></script></html>";
+    api.always(&format!("GET {DASHBOARD}/"), Reply::Text(200, page.to_owned()));
+    let gate = "['localhost','127.0.0.1'].includes(location.hostname)||'https:'===location.protocol";
+    api.always(&format!("GET {DASHBOARD}/main.1.js"), Reply::Text(200, gate.to_owned()));
     api.always(&format!("GET {DASHBOARD}/api/v1/csrftoken/login"), Reply::Json(200, json!({"token": CSRF})));
     api.handle(&format!("POST {DASHBOARD}/api/v1/login"), move |asked| {
         if accepts(asked).is_none() {
@@ -84,7 +110,10 @@ pub(crate) fn serve_dashboard(api: &ScriptedApi) {
         Reply::Json(
             200,
             match account(asked.body["token"].as_str().unwrap_or_default()) {
-                Some(user) => json!({"name": user.rsplit(':').next(), "jweToken": SESSION, "errors": []}),
+                Some(user) => {
+                    let session = if user.ends_with(":default") { OTHER_SESSION } else { SESSION };
+                    json!({"name": user.rsplit(':').next(), "jweToken": session, "errors": []})
+                }
                 None => json!({"name": "", "jweToken": "", "errors": [refusal()]}),
             },
         )
@@ -95,6 +124,9 @@ pub(crate) fn serve_dashboard(api: &ScriptedApi) {
     for (path, field) in [("node", "nodes"), ("namespace", "namespaces")] {
         let cluster = api.clone();
         api.handle(&format!("GET {DASHBOARD}/api/v1/{path}"), move |asked| {
+            if asked.headers.get("jwetoken").is_some_and(|s| s == OTHER_SESSION) {
+                return Reply::Json(200, json!({field: [], "errors": [refusal()]}));
+            }
             if asked.headers.get("jwetoken").is_none_or(|s| s != SESSION) {
                 return Reply::Text(401, REFUSED.to_owned());
             }

@@ -48,9 +48,11 @@ impl Lang {
 }
 
 const EN: &[(&str, &str)] = &[
+    ("checks.ftl", include_str!("en/checks.ftl")),
     ("cli.ftl", include_str!("en/cli.ftl")),
     ("collect.ftl", include_str!("en/collect.ftl")),
     ("diagnoses.ftl", include_str!("en/diagnoses.ftl")),
+    ("faults.ftl", include_str!("en/faults.ftl")),
     ("guide.ftl", include_str!("en/guide.ftl")),
     ("lint.ftl", include_str!("en/lint.ftl")),
     ("outcomes.ftl", include_str!("en/outcomes.ftl")),
@@ -59,9 +61,11 @@ const EN: &[(&str, &str)] = &[
 ];
 
 const ZH_CN: &[(&str, &str)] = &[
+    ("checks.ftl", include_str!("zh-CN/checks.ftl")),
     ("cli.ftl", include_str!("zh-CN/cli.ftl")),
     ("collect.ftl", include_str!("zh-CN/collect.ftl")),
     ("diagnoses.ftl", include_str!("zh-CN/diagnoses.ftl")),
+    ("faults.ftl", include_str!("zh-CN/faults.ftl")),
     ("guide.ftl", include_str!("zh-CN/guide.ftl")),
     ("lint.ftl", include_str!("zh-CN/lint.ftl")),
     ("outcomes.ftl", include_str!("zh-CN/outcomes.ftl")),

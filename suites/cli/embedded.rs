@@ -31,7 +31,7 @@ fn auto_takes_the_embedded_cluster_where_no_engine_answers_and_nobody_can_miss_i
     assert_eq!((&json["fidelity"], &json["run"]["backend"]), (&Value::from("simulated"), &Value::from("embedded")));
     let (passed, failed, unsupported) = counts(&said);
     // Everything that needs no capability that this machine lacks: kubectl, istioctl, a proxy, the transcripts of an installation.
-    assert_eq!((passed, failed, passed + unsupported), (23, 0, 35), "{}", said.stdout);
+    assert_eq!((passed, failed, passed + unsupported), (40, 0, 60), "{}", said.stdout);
     // What stands is used again, and nobody needs to say which backend.
     let again = machine.run(&RUN).code(0);
     assert_eq!(counts(&again), (passed, failed, unsupported));

@@ -122,7 +122,7 @@ fn it_is_judged_and_nothing_of_it_or_of_the_kubeconfig_is_changed() {
     assert!(objects.len() > 100, "{objects:?}");
     let said = cluster.run(&RUN).code(0);
     // Without what is asked of machines (5), what says how the cluster was made (2), and what has no kubectl, istioctl or transcript here.
-    assert_eq!(counts(&said), (17, 0, 0, 18), "{}", said.stdout);
+    assert_eq!(counts(&said), (32, 0, 0, 28), "{}", said.stdout);
     let json = said.json();
     assert_eq!((&json["run"]["backend"], &json["fidelity"]), (&Value::from("existing"), &Value::from("simulated")));
     let stages: Vec<&Value> = json["stages"].as_array().expect("stages").iter().map(|s| &s["state"]).collect();
@@ -146,9 +146,9 @@ fn it_is_judged_and_nothing_of_it_or_of_the_kubeconfig_is_changed() {
     // What was named is remembered, also where the variable is another.
     let elsewhere = [("KUBECONFIG", "/nonexistent"), ("MESHPROOF_CONTEXT", "prod")];
     let verified = machine.start_with(&elsewhere, &["verify", "--format", "json"]).end().code(0);
-    assert_eq!(counts(&verified), (17, 0, 0, 18));
+    assert_eq!(counts(&verified), (32, 0, 0, 28));
     assert_eq!(verified.json()["fidelity"], "simulated");
-    assert_eq!(counts(&cluster.run(&["run", "--format", "json"])), (17, 0, 0, 18), "auto goes on with what the directory has");
+    assert_eq!(counts(&cluster.run(&["run", "--format", "json"])), (32, 0, 0, 28), "auto goes on with what the directory has");
     cluster.run(&["run", "--backend", "existing", "--reuse", "never", "--on-drift", "recreate"]).code(0);
     let status = machine.run(&["status"]).code(0).stdout;
     assert!(status.contains("backend existing, cluster shared") && !status.contains("missing") && !status.contains("agent"), "{status}");
@@ -195,7 +195,7 @@ fn what_is_missing_fails_its_stage_and_blocks_what_needs_it_and_is_not_made() {
     assert_eq!(states, ["already", "failed", "blocked", "already", "failed"]);
     // All of the Dashboard's but two of `kubectl proxy`, and all of the Gateway API's.
     let (_, failed, blocked, _) = counts(&said);
-    assert_eq!((failed, blocked), (0, 15), "{}", said.stdout);
+    assert_eq!((failed, blocked), (0, 25), "{}", said.stdout);
     assert_eq!(of(&json["outcomes"], "istio.istiod.ready")["verdict"], "passed", "{}", said.stdout);
     let after = cluster.objects();
     assert!(gone(&after) && !after.contains_key("deployments/kubernetes-dashboard/kubernetes-dashboard"), "nothing was made");
@@ -232,7 +232,7 @@ fn a_cluster_that_does_not_answer_is_named_and_a_context_that_is_gone_later_as_w
     let said = cluster.run(&["run", "--backend", "existing", "--context", "prod", "--format", "json"]).code(3);
     let json = said.json();
     assert!(of(&json["stages"], "cluster")["error"].to_string().contains("the API server of the context prod does not answer"));
-    assert_eq!(counts(&said).2, 35, "everything is blocked");
+    assert_eq!(counts(&said).2, 60, "everything is blocked");
     machine.run(&["verify"]).code(3);
     machine.run(&["down"]).code(0);
     assert!(!machine.state().exists());

@@ -55,19 +55,20 @@ fn a_part_is_judged_and_the_rest_is_counted_in_every_form() {
         ("gateway-api.crds.established", "passed"),
         ("gateway-api.crds.bundle", "passed"),
         ("gateway-api.classes.accepted", "passed"),
+        ("gateway-api.guard.one-name", "passed"),
     ];
     assert_eq!(outcomes(&report), wanted);
     assert_eq!(report["outcomes"][0]["reason"], "the lab has slow disks");
-    assert_eq!((&report["counts"]["notSelected"], &report["counts"]["skipped"]), (&json!(all - 4), &json!(1)));
-    assert_eq!(report["notSelected"].as_array().map(Vec::len), Some(all - 4));
+    assert_eq!((&report["counts"]["notSelected"], &report["counts"]["skipped"]), (&json!(all - 5), &json!(1)));
+    assert_eq!(report["notSelected"].as_array().map(Vec::len), Some(all - 5));
 
     let said = verify(&[]).code(0);
     assert!(said.stdout.contains("skipped: the lab has slow disks"), "{}", said.stdout);
-    let counts = format!("3 passed, 0 failed, 0 blocked, 1 skipped, 0 unsupported, {} not selected", all - 4);
+    let counts = format!("4 passed, 0 failed, 0 blocked, 1 skipped, 0 unsupported, {} not selected", all - 5);
     assert!(last_line(&said).starts_with(&counts), "{}", said.stdout);
 
     let said = verify(&["--format", "junit"]).code(0);
-    let wanted = ["skipped: the lab has slow disks", &format!("<property name=\"not-selected\" value=\"{}\"/>", all - 4)];
+    let wanted = ["skipped: the lab has slow disks", &format!("<property name=\"not-selected\" value=\"{}\"/>", all - 5)];
     assert!(wanted.iter().all(|w| said.stdout.contains(w)), "{}", said.stdout);
     assert!(!said.stdout.contains("istio.istiod.ready"), "{}", said.stdout);
 
@@ -83,10 +84,10 @@ fn strict_makes_what_was_not_seen_gate() {
     // There is no istioctl on this machine, so nothing can be said of its version.
     let strict = |command: &[&str]| machine.run(&[command, &["--strict"]].concat());
     let said = strict(&["run", "--backend", "embedded", "--set", "kubectlProxy.port=0", "--junit", "report.xml"]).code(1);
-    assert!(said.stdout.contains("strict: skipped and unsupported outcomes gate: 11"), "{}", said.stdout);
+    assert!(said.stdout.contains("strict: skipped and unsupported outcomes gate: 13"), "{}", said.stdout);
     assert!(last_line(&said).contains(" 0 failed") && last_line(&said).ends_with("exit 1"), "{}", said.stdout);
     let xml = std::fs::read_to_string(machine.path("work/report.xml")).expect("the report was written");
-    assert!(xml.contains("failures=\"11\" errors=\"0\""), "each is red by itself: {xml}");
+    assert!(xml.contains("failures=\"13\" errors=\"0\""), "each is red by itself: {xml}");
     assert!(xml.contains("unsupported: needs istioctl") && xml.contains("(strict)"), "{xml}");
     strict(&["verify", "--select", "gateway-api"]).code(0);
     strict(&["verify", "--select", "gateway-api", "--skip", "gateway-api.crds.bundle=known"]).code(1);
@@ -139,7 +140,7 @@ fn the_list_shows_what_would_be_judged() {
     let said = machine.run(&args).code(0).without_progress();
     let listed: Vec<&str> = said.stdout.lines().filter_map(|l| l.split_whitespace().next()).collect();
     assert!(listed.contains(&"istio.istiod.ready") && listed.ends_with(&["gateway-api.classes.accepted"]), "{listed:?}");
-    assert!(listed.len() < 6, "{listed:?}");
+    assert!(listed.len() < 7, "{listed:?}");
     let json = machine.run(&[&args[..], &["--format", "json"]].concat()).code(0).without_progress().json();
     let same: Vec<&str> = json.as_array().into_iter().flatten().filter_map(|o| o["id"].as_str()).collect();
     assert_eq!(same, listed);

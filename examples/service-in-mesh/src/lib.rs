@@ -4,7 +4,7 @@
 //! feature `cli`.
 
 use meshproof::cluster::Provider;
-use meshproof::faults::{Fault, Inject};
+use meshproof::faults::{Fault, Inject, Injected};
 use meshproof::futures::FutureExt as _;
 use meshproof::futures::future::BoxFuture;
 use meshproof::http::Method;
@@ -124,11 +124,11 @@ impl NoPods {
 }
 
 impl Inject for NoPods {
-    fn inject<'a>(&'a self, environment: &'a Environment) -> BoxFuture<'a, Result<(), Stop>> {
+    fn inject<'a>(&'a self, environment: &'a Environment, _: &'a Value) -> Injected<'a> {
         Self::scale(environment, 0).boxed()
     }
 
-    fn revert<'a>(&'a self, environment: &'a Environment) -> BoxFuture<'a, Result<(), Stop>> {
+    fn revert<'a>(&'a self, environment: &'a Environment, _: &'a Value) -> Injected<'a> {
         Self::scale(environment, 1).boxed()
     }
 }

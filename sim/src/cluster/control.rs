@@ -16,6 +16,7 @@ use crate::controllers::Pause;
 use crate::failure::Failure;
 use crate::kubelet::Kubelets;
 use crate::net::Network;
+use crate::node::RunState;
 use crate::node::{PullError, PullFault};
 use crate::oci::{self, Misbehaviour, Registry};
 use crate::path::Query;
@@ -146,7 +147,14 @@ impl Panel {
             ("POST", ["nodes", node, "exec"]) => {
                 let argv: Vec<String> = read(request)?;
                 let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
-                let output = self.machine(node)?.node().exec(&argv).await;
+                let machine = self.machine(node)?;
+                let before = machine.node().kubelet_runs();
+                let output = machine.node().exec(&argv).await;
+                // A kubelet that systemd has stopped says nothing any more, and what it started goes on.
+                let runs = machine.node().kubelet_runs();
+                if runs != before && machine.node().run_state() == RunState::Running {
+                    self.kubelets.faults().silent(node, !runs);
+                }
                 Ok(json_answer(&json!({"code": output.code, "stdout": output.stdout, "stderr": output.stderr})))
             }
             ("PUT", ["nodes", node, "file"]) => {

@@ -252,6 +252,12 @@ impl Node {
         self.restart(&mut state, "kubelet");
     }
 
+    /// Whether systemd runs the kubelet.
+    #[must_use]
+    pub fn kubelet_runs(&self) -> bool {
+        self.state().systemd.unit("kubelet").is_some_and(|unit| unit.main_pid != 0)
+    }
+
     /// Stops it, as `docker stop` does.
     pub fn stop(&self) {
         let mut state = self.state();

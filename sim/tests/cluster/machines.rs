@@ -34,6 +34,11 @@ async fn nodes_say_what_kind_says() {
     assert_eq!((status, refused["message"].as_str().unwrap()), (503, message));
     world.done("POST", &format!("/sim/nodes/{WORKER}/unpause"), &Value::Null).await;
     assert_eq!(world.done("GET", &health, &Value::Null).await, "ok");
+    // A kubelet that systemd does not run says nothing, though its machine does.
+    for (verb, says) in [("stop", 503), ("start", 200)] {
+        world.done("POST", &format!("/sim/nodes/{WORKER}/exec"), &json!(["systemctl", verb, "kubelet"])).await;
+        assert_eq!(world.ask("GET", &health, &Value::Null).await.0, says, "{verb}");
+    }
 }
 
 #[tokio::test]

@@ -245,12 +245,20 @@ impl Provider for Embedded {
                 return Err(StageError::refused(key, [("cluster", name)]));
             }
             let mut capabilities = Capabilities::default();
-            for capability in [Capability::KIND, Capability::NODE_EXEC, Capability::NODE_INVENTORY, Capability::IMAGE_PULL] {
+            let given = [
+                Capability::KIND,
+                Capability::NODE_EXEC,
+                Capability::NODE_INVENTORY,
+                Capability::IMAGE_PULL,
+                Capability::CREDULOUS_DASHBOARD,
+            ];
+            for capability in given {
                 capabilities.give(capability);
             }
             let texts = text::current();
             capabilities.lack(Capability::TYPED_REQUESTS, texts.get("unsupported-typed-requests"));
             capabilities.lack(Capability::PORT_FORWARD, texts.get("unsupported-port-forward"));
+            capabilities.lack(Capability::HOST_NETWORK, texts.get("unsupported-host-network"));
             let client = client(&context.session, &context.spec).await?;
             Ok(Cluster {
                 client: client.clone(),

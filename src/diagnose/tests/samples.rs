@@ -359,6 +359,51 @@ pub(super) const SAMPLES: &[Sample] = &[
         &["pod istio-system/ztunnel-x on n1: container istio-proxy: CrashLoopBackOff: 4 restarts"],
     ),
     sample("container-runtime", Seen, &["node n is not Ready: container runtime network not ready: cni plugin not initialized"]),
+    sample("other-context", Own("src/outcomes/cluster.rs"), &["the current context is `elsewhere`, not `kind-istio-cluster`"]),
+    sample(
+        "node-role",
+        Own("src/outcomes/cluster.rs"),
+        &[
+            "the API server has {\"istio-cluster-control-plane\": \"worker\"}, the spec wants {\"istio-cluster-control-plane\": \"control-plane\"}",
+        ],
+    ),
+    sample("no-replicas", Own("src/wait/conditions.rs"), &["Deployment coredns: 0 of 0 available, 0 updated, 0 in all"]),
+    sample("no-node-fits", Own("src/outcomes/istio.rs"), &["ztunnel can be scheduled to no node"]),
+    sample(
+        "hosts-toml-changed",
+        Own("src/outcomes/cluster.rs"),
+        &["/etc/containerd/certs.d/docker.io/hosts.toml on istio-cluster-worker is not what the spec says"],
+    ),
+    sample("file-mode", Own("src/outcomes/files.rs"), &["others may use kubeconfig: its mode is 0644"]),
+    sample("secret-in-file", Own("src/outcomes/files.rs"), &["runs/a/journal.jsonl holds a token or a private key"]),
+    sample(
+        "pod-began-anew",
+        Own("src/outcomes/stable.rs"),
+        &["the pods of istio-system stay as they are: true for 0 s and then no more: pod istiod-x is gone"],
+    ),
+    sample("user-gone", Own("src/outcomes/dashboard.rs"), &["ServiceAccount kubernetes-dashboard/admin-user does not exist"]),
+    sample("binding-gone", Own("src/outcomes/dashboard.rs"), &["ClusterRoleBinding admin-user does not exist"]),
+    sample(
+        "other-token",
+        Own("src/outcomes/dashboard.rs"),
+        &[
+            "the token is for \"system:serviceaccount:kubernetes-dashboard:default\", not system:serviceaccount:kubernetes-dashboard:admin-user",
+        ],
+    ),
+    sample("token-for-ever", Own("src/outcomes/dashboard.rs"), &["Secrets hold tokens of admin-user that never expire: old"]),
+    sample("believes", Own("src/outcomes/dashboard.rs"), &["an expired token is not refused: {}"]),
+    sample("rights-for-nobody", Own("src/outcomes/dashboard.rs"), &["the account default, which has no rights, sees the nodes [\"a\"]"]),
+    sample("proxy-open", Own("src/outcomes/kubectl_proxy.rs"), &["`kubectl proxy` listens on 0.0.0.0:8001, which others reach"]),
+    sample("other-istioctl", Own("src/outcomes/istioctl.rs"), &["istioctl says its version is Some(\"1.0.0\"), the spec wants 1.27.1"]),
+    sample("other-istio", Own("src/outcomes/istioctl.rs"), &["the data plane is [(\"1.0.0\", 2)], not 1.27.1"]),
+    sample("istio-was-there", Own("src/outcomes/istioctl.rs"), &["`istioctl version` already found Istio: client version: 1.27.1"]),
+    sample("install-incomplete", Own("src/outcomes/istio.rs"), &["the line `Ztunnel installed` was not printed"]),
+    sample("crd-gone", Own("src/outcomes/gateway_api.rs"), &["CRD grpcroutes.gateway.networking.k8s.io does not exist"]),
+    sample(
+        "other-bundle",
+        Own("src/outcomes/gateway_api.rs"),
+        &["CRD grpcroutes.gateway.networking.k8s.io is of the bundle v0.0.1 standard, not v1.3.0 standard"],
+    ),
 ];
 
 /// What a healthy environment says, and what only sounds bad.

@@ -38,6 +38,8 @@ macro_rules! worker_down {
             ("dashboard.login.wrong-token-refused", "cannot be reached"),
             ("dashboard.login.expired-token-refused", "cannot be reached"),
             ("dashboard.login.without-session-refused", "cannot be reached"),
+            ("dashboard.login.foreign-audience-refused", "cannot be reached"),
+            ("dashboard.login.other-account-limited", "cannot be reached"),
             ("istioctl.version.after-install", "istiod-6c8f9d7b4-q5v8m cannot be reached"),
             ("istio.istiod.ready", "istiod-6c8f9d7b4-q5v8m says Ready, but the kubelet"),
             ("istio.cni.every-node", "node istio-cluster-worker has no ready pod of istio-cni-node"),
@@ -302,7 +304,7 @@ async fn mirrors_and_proxy() {
         Case {
             name: "no command starts on one node",
             breaks: |w| w.nodes.take_down(WORKER),
-            fails: worker_down![
+            fails: worker_down![("cluster.images.ctr-asks-elsewhere", "container is not running"), 
                 ("cluster.kind.nodes", "node istio-cluster-worker: its container is exited"),
                 ("cluster.mirror.config-path", "on node istio-cluster-worker"),
                 ("cluster.mirror.hosts-read", "on node istio-cluster-worker"),

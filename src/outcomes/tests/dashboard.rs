@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::cases::{Case, check};
 use crate::testing::api::Reply;
+use crate::testing::environment::LISTED;
 use crate::testing::guide;
 use crate::testing::tokens::{DASHBOARD, token};
 
@@ -38,10 +39,10 @@ async fn workloads() {
             breaks: |w| {
                 w.api.edit(POD, |p| guide::waits(p, "ImagePullBackOff", "Back-off pulling image \"kubernetesui/dashboard:v2.7.0\""));
             },
-            fails: &[(
-                "dashboard.pods.running",
-                "container main: ImagePullBackOff: image kubernetesui/dashboard:v2.7.0: Back-off pulling image",
-            )],
+            fails: &[
+                ("dashboard.pods.stable", "does not run"),
+                ("dashboard.pods.running", "container main: ImagePullBackOff: image kubernetesui/dashboard:v2.7.0: Back-off pulling image"),
+            ],
         },
         Case {
             name: "the scraper has no pod",
@@ -51,10 +52,13 @@ async fn workloads() {
         Case {
             name: "the scraper crashes",
             breaks: |w| w.api.edit(SCRAPER, |p| guide::waits(p, "CrashLoopBackOff", "back-off 10s")),
-            fails: &[(
-                "dashboard.pods.running",
-                "dashboard-metrics-scraper-6b5c7f7b5c-9xk2p on istio-cluster-worker: container main: CrashLoopBackOff",
-            )],
+            fails: &[
+                ("dashboard.pods.stable", "does not run"),
+                (
+                    "dashboard.pods.running",
+                    "dashboard-metrics-scraper-6b5c7f7b5c-9xk2p on istio-cluster-worker: container main: CrashLoopBackOff",
+                ),
+            ],
         },
         Case {
             name: "the Dashboard is of another version",
@@ -107,7 +111,10 @@ async fn the_admin_user() {
         Case {
             name: "the binding is missing",
             breaks: |w| w.api.remove(BINDING),
-            fails: &[("dashboard.admin-user.bound", "ClusterRoleBinding admin-user does not exist")],
+            fails: &[
+                ("dashboard.admin-user.no-namespace", "does not exist"),
+                ("dashboard.admin-user.bound", "ClusterRoleBinding admin-user does not exist"),
+            ],
         },
         Case {
             name: "the binding is to `view`",
@@ -143,8 +150,9 @@ async fn the_admin_user() {
 }
 
 /// What cannot be judged without a token, for this reason.
-const fn without_token(reason: &'static str) -> [(&'static str, &'static str); 6] {
+const fn without_token(reason: &'static str) -> [(&'static str, &'static str); 7] {
     [
+        ("dashboard.token.short-lived", reason),
         ("dashboard.token.valid", reason),
         ("dashboard.login.accepted", reason),
         ("dashboard.login.cluster-admin", reason),
@@ -156,14 +164,10 @@ const fn without_token(reason: &'static str) -> [(&'static str, &'static str); 6
 
 #[tokio::test]
 async fn the_token() {
-    const NONE: [(&str, &str); 6] = without_token("create token admin-user");
-    const NO_TOKEN: [(&str, &str); 6] = without_token("printed something that is no JSON Web Token");
+    const NONE: [(&str, &str); 7] = without_token("create token admin-user");
+    const NO_TOKEN: [(&str, &str); 7] = without_token("printed something that is no JSON Web Token");
     check(&[
-        Case {
-            name: "kubectl cannot make a token",
-            breaks: |w| w.tool("kubectl", &[("version --client", "{\"clientVersion\":{\"gitVersion\":\"v1.33.4\"}}")]),
-            fails: &NONE,
-        },
+        Case { name: "kubectl cannot make a token", breaks: |w| kubectl_says(w, &[]), fails: &NONE },
         Case { name: "kubectl prints something else", breaks: |w| kubectl(w, "Hello"), fails: &NO_TOKEN },
         Case {
             name: "the token is for another account",
@@ -200,5 +204,10 @@ async fn the_token() {
 }
 
 fn kubectl(world: &mut crate::testing::environment::World, token: &str) {
-    world.tool("kubectl", &[("version --client", "{\"clientVersion\":{\"gitVersion\":\"v1.33.4\"}}"), ("create token", token)]);
+    kubectl_says(world, &[("create token", token)]);
+}
+
+fn kubectl_says(world: &mut crate::testing::environment::World, more: &[(&str, &str)]) {
+    let always = [("version --client", "{\"clientVersion\":{\"gitVersion\":\"v1.33.4\"}}"), ("get pod", LISTED)];
+    world.tool("kubectl", &[&always, more].concat());
 }

@@ -36,6 +36,7 @@ const NOBODY: &[(&str, &str)] = &[
     ("dashboard.login.wrong-token-refused", "even the right token is refused"),
     ("dashboard.login.expired-token-refused", "a token signed with the cluster's own key is refused"),
     ("dashboard.login.without-session-refused", "with a session the list is refused"),
+    ("dashboard.login.foreign-audience-refused", "even a token for the API server is refused"),
 ];
 
 #[tokio::test]
@@ -46,6 +47,8 @@ async fn who_is_let_in() {
             name: "everybody",
             breaks: |w| login(w, |_| accepted()),
             fails: &[
+                ("dashboard.login.foreign-audience-refused", "is not refused"),
+                ("dashboard.login.other-account-limited", "sees the nodes"),
                 ("dashboard.login.wrong-token-refused", "a token with garbage is not refused"),
                 ("dashboard.login.expired-token-refused", "an expired token is not refused"),
             ],
@@ -54,6 +57,8 @@ async fn who_is_let_in() {
             name: "every token that looks like one",
             breaks: |w| login(w, |token| if token.starts_with("ey") { accepted() } else { refusal("MSG_LOGIN_UNAUTHORIZED_ERROR") }),
             fails: &[
+                ("dashboard.login.foreign-audience-refused", "is not refused"),
+                ("dashboard.login.other-account-limited", "sees the nodes"),
                 ("dashboard.login.wrong-token-refused", "a token with damagedSignature is not refused"),
                 ("dashboard.login.expired-token-refused", "an expired token is not refused"),
             ],
@@ -68,7 +73,10 @@ async fn who_is_let_in() {
                     None => Reply::Text(401, "CSRF validation failed".into()),
                 });
             },
-            fails: &[("dashboard.login.accepted", "the Dashboard refuses the token: half a login")],
+            fails: &[
+                ("dashboard.login.other-account-limited", "sees the nodes"),
+                ("dashboard.login.accepted", "the Dashboard refuses the token: half a login"),
+            ],
         },
         Case {
             name: "a wrong token makes the Dashboard fail instead of refuse",
@@ -81,6 +89,8 @@ async fn who_is_let_in() {
                 });
             },
             fails: &[
+                ("dashboard.login.foreign-audience-refused", "is not refused"),
+                ("dashboard.login.other-account-limited", "sees the nodes"),
                 ("dashboard.login.wrong-token-refused", "a token with garbage is not refused"),
                 ("dashboard.login.expired-token-refused", "an expired token is not refused"),
             ],
@@ -115,10 +125,13 @@ async fn what_a_session_gives() {
                     if asked.headers.contains_key("jwetoken") { Reply::Json(200, with.clone()) } else { Reply::Text(401, String::new()) }
                 });
             },
-            fails: &[(
-                "dashboard.login.cluster-admin",
-                "the Dashboard lists the nodes [\"istio-cluster-worker\"], the API server [\"istio-cluster-control-plane\"",
-            )],
+            fails: &[
+                ("dashboard.login.other-account-limited", "sees the nodes"),
+                (
+                    "dashboard.login.cluster-admin",
+                    "the Dashboard lists the nodes [\"istio-cluster-worker\"], the API server [\"istio-cluster-control-plane\"",
+                ),
+            ],
         },
         Case {
             name: "the user may not list namespaces",
@@ -137,7 +150,10 @@ async fn what_a_session_gives() {
                     Reply::Json(200, json!({"nodes": items, "errors": []}))
                 });
             },
-            fails: &[("dashboard.login.without-session-refused", "without a session the list gives HTTP 200")],
+            fails: &[
+                ("dashboard.login.other-account-limited", "sees the nodes"),
+                ("dashboard.login.without-session-refused", "without a session the list gives HTTP 200"),
+            ],
         },
         Case {
             name: "a login needs no CSRF token",
@@ -147,12 +163,17 @@ async fn what_a_session_gives() {
                     Reply::Json(200, if good(asked) == Some(true) { accepted() } else { refusal("MSG_LOGIN_UNAUTHORIZED_ERROR") })
                 });
             },
-            fails: &[("dashboard.login.without-session-refused", "a login without a CSRF token gives HTTP 200")],
+            fails: &[
+                ("dashboard.login.other-account-limited", "sees the nodes"),
+                ("dashboard.login.without-session-refused", "a login without a CSRF token gives HTTP 200"),
+            ],
         },
         Case {
             name: "there is no CSRF token",
             breaks: |w| w.api.always(&line("GET", "csrftoken/login"), Reply::Json(200, json!({"token": ""}))),
             fails: &[
+                ("dashboard.login.foreign-audience-refused", "gives no CSRF token"),
+                ("dashboard.login.other-account-limited", "gives no CSRF token"),
                 ("dashboard.login.accepted", "the Dashboard gives no CSRF token"),
                 ("dashboard.login.cluster-admin", "the Dashboard gives no CSRF token"),
                 ("dashboard.login.wrong-token-refused", "the Dashboard gives no CSRF token"),
@@ -173,7 +194,7 @@ async fn what_a_session_gives() {
                     None => Reply::Text(401, "CSRF validation failed".into()),
                 });
             },
-            fails: &[],
+            fails: &[("dashboard.login.other-account-limited", "sees the nodes")],
         },
     ])
     .await;

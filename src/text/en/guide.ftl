@@ -4,9 +4,7 @@ guide-reason-explains = it explains, and no environment could contradict it
 guide-reason-praise = an opinion
 guide-reason-asks = it asks for what the command after it does, which is judged
 guide-reason-not-installed = about something that the guide does not install
-guide-reason-wrong-output = the output of another version of the tool
 guide-reason-secret = it shows a secret
-guide-reason-dangerous = it opens the cluster to everybody on the network, so it is not done
 guide-not-implemented = not implemented: { $outcomes }
 
 guide-defect-d1 = No containerd knows a proxy table in hosts.toml. It is dropped without a word.

@@ -117,6 +117,10 @@ unsupported-fault = nothing is broken in a cluster that is somebody else's
 unsupported-typed-requests = the simulated API server does not read protobuf bodies, which this command of kubectl sends
 unsupported-port-forward = the simulated API server does not forward ports
 removed-simulated = simulated cluster { $cluster } and the process that hosted it
+unsupported-host-network = nodes have no network on which this machine could be reached, or nothing tells who listens here
+unsupported-dashboard-page = what serves the Dashboard here has no page with scripts of its own
+unsupported-kind-tool = no kind command made this cluster
+unsupported-one-node = there is one node only
 unsupported-transcript = the stages of this environment recorded no transcript of it
 
 refusal-stage-missing = { $why }

@@ -4,9 +4,7 @@ guide-reason-explains = 属于解释说明，任何环境都无法与之矛盾
 guide-reason-praise = 属于评价
 guide-reason-asks = 要求执行的操作由其后的命令完成，而该命令会被判定
 guide-reason-not-installed = 涉及指南并未安装的内容
-guide-reason-wrong-output = 属于该工具其他版本的输出
 guide-reason-secret = 会显示机密
-guide-reason-dangerous = 会向网络上的任何人开放集群，因此不执行
 guide-not-implemented = 尚未实现：{ $outcomes }
 
 guide-defect-d1 = 没有任何 containerd 版本支持 hosts.toml 中的 proxy 表。该表会被丢弃，且没有任何提示。

@@ -117,6 +117,10 @@ unsupported-fault = 不在他人的集群中注入故障
 unsupported-typed-requests = 模拟的 API 服务器不读取 protobuf 请求体，而 kubectl 的这条命令会发送这种请求体
 unsupported-port-forward = 模拟的 API 服务器不支持端口转发
 removed-simulated = 模拟集群 { $cluster } 及承载它的进程
+unsupported-host-network = 节点没有可以访问本机的网络，或者无法得知本机上谁在监听
+unsupported-dashboard-page = 此处提供 Dashboard 的程序没有带脚本的页面
+unsupported-kind-tool = 该集群不是由 kind 命令创建的
+unsupported-one-node = 只有一个节点
 unsupported-transcript = 本环境的阶段没有留下相应的执行记录
 
 refusal-stage-missing = { $why }

@@ -39,15 +39,40 @@ struct Backend {
     api: Api,
     asker: Asker,
     keys: Keys,
+    believes: Believes,
+}
+
+/// What it takes without asking. The real one has no such argument: it is there to show what a Dashboard that does so is found out by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Believes {
+    Nothing,
+    /// Whatever somebody logs in with.
+    Tokens,
+    /// Whoever comes, without a session as well.
+    Everybody,
+}
+
+impl Believes {
+    fn of(start: &Start) -> Self {
+        let containers = start.pod["spec"]["containers"].as_array();
+        let own = containers.into_iter().flatten().find(|c| c["name"] == start.container.as_str());
+        let arguments: Vec<&str> = own.and_then(|c| c["args"].as_array()).into_iter().flatten().filter_map(Value::as_str).collect();
+        match arguments.iter().find_map(|a| a.strip_prefix("--believe=")) {
+            Some("tokens") => Self::Tokens,
+            Some("everybody") => Self::Everybody,
+            _ => Self::Nothing,
+        }
+    }
 }
 
 impl Workload for Dashboard {
     fn start(&self, start: Start) -> Arc<dyn Instance> {
+        let believes = Believes::of(&start);
         let asker = Asker::new(Arc::clone(&start.call));
         let keys = Keys::new(start.api.clone(), pod_namespace(&start));
         let (life, serves) = (Life::default(), Arc::new(AtomicBool::new(false)));
         life.spawn(begin(start.api.clone(), start.log, asker.clone(), keys.clone(), Arc::clone(&serves)));
-        Arc::new(Backend { life, serves, api: start.api, asker, keys })
+        Arc::new(Backend { life, serves, api: start.api, asker, keys, believes })
     }
 }
 
@@ -121,7 +146,11 @@ impl Backend {
         let Some(token) = given["token"].as_str().filter(|t| !t.is_empty()).map(Secret::new) else {
             return internal("Not enough data to create authenticator.");
         };
-        match self.asker.who(&token).await {
+        let who = match self.believes {
+            Believes::Tokens => Ok("somebody".to_owned()),
+            _ => self.asker.who(&token).await,
+        };
+        match who {
             Ok(name) => match self.sessions().seal(&token, self.api.clock().now()) {
                 Some(session) => reply::json(&json!({"name": name, "jweToken": session.expose(), "errors": []})),
                 None => internal("the session cannot be encrypted"),
@@ -157,6 +186,7 @@ impl Backend {
                 Err(refusal) if refusal.is_about_access() => reply::json(&kind.list(&[], &[refusal.error()], lists::Page::ALL)),
                 Err(refusal) => refusal.response(),
             },
+            Ok(None) if self.believes == Believes::Everybody => reply::json(&kind.list(&[], &[], lists::Page::ALL)),
             Ok(None) => reply::text(StatusCode::UNAUTHORIZED, format!("{UNAUTHORIZED}\n")),
             Err(expired) => reply::text(StatusCode::UNAUTHORIZED, format!("{expired}\n")),
         }
