@@ -83,6 +83,12 @@ all_but "$work/no-proxy.txt" 54 6
 say 'the suites'
 (cd "$root" && cargo test -p meshproof --test cluster --test dashboard --test istioctl --test istio --test gateway_api) >&2 || die 'a suite failed'
 
+say 'ten faults break what they name and nothing else'
+expect 0 "$meshproof" prove --format json cluster.other-context cluster.no-role cluster.hosts-unreadable cluster.key-readable dashboard.no-scraper \
+  dashboard.binding-gone dashboard.proxy-for-every-host istioctl.other-version gateway-api.crd-gone gateway-api.other-bundle >"$work/proved.json"
+jq -e '(.faults | length) == 10 and all(.faults[]; .result == "proved") and .after == {}' "$work/proved.json" >/dev/null ||
+  die "not proved: $(jq -c '[.faults[] | select(.result != "proved")], .after' "$work/proved.json")"
+
 say 'things that no workload shows are deleted'
 kubectl --kubeconfig "$MESHPROOF_STATE/kubeconfig" delete -n kubernetes-dashboard service/kubernetes-dashboard >/dev/null
 kubectl --kubeconfig "$MESHPROOF_STATE/kubeconfig" delete clusterrolebinding/admin-user crd/gateways.gateway.networking.k8s.io >/dev/null
