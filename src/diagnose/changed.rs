@@ -10,7 +10,7 @@ pub(super) fn rules() -> Vec<Rule> {
         Rule::new("no-replicas", Certain, &[r"Deployment (?P<workload>[a-z0-9.-]+): \d+ of 0 available"]),
         Rule::new("no-node-fits", Certain, &[r"(?P<workload>[a-z0-9.-]+) can be scheduled to no node"]),
         Rule::new("hosts-toml-changed", Certain, &[r"(?P<file>/\S+hosts\.toml) on (?P<node>\S+) is not what the spec says"]),
-        Rule::new("file-mode", Certain, &[r"others may (?:use|enter) (?P<file>.+): its mode is (?P<mode>\d+)"]),
+        Rule::new("file-mode", Certain, &[r"others may use (?P<file>.+): its mode is (?P<mode>\d+)"]),
         Rule::new("secret-in-file", Certain, &[r"(?P<file>\S+) holds (?:the admin user's token|a token or a private key)"]),
         Rule::new("pod-began-anew", Likely, &[r"stay as they are: .*\bpod (?P<pod>[a-z0-9.-]+) "]),
         Rule::new("user-gone", Certain, &[r"ServiceAccount (?P<account>\S+) does not exist"]),

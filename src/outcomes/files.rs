@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::{Checked, Environment, Look, Outcome, Stop};
+use crate::session::UNFINISHED;
 
 pub(super) fn outcomes() -> Vec<Outcome> {
     vec![
@@ -28,14 +29,22 @@ static SECRET: LazyLock<Regex> = LazyLock::new(|| {
         .expect("a valid pattern")
 });
 
-/// Every file below a directory, links not followed.
+/// Every file below a directory, links not followed. Others work here as well: what is gone by now was not to stay, and what is being written will
+/// be looked at under its own name.
 fn files(dir: &Path, into: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(dir)? {
+    let entries = match std::fs::read_dir(dir) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
         let entry = entry?;
-        let kind = entry.file_type()?;
+        let kind = match entry.file_type() {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            kind => kind?,
+        };
         if kind.is_dir() {
             files(&entry.path(), into)?;
-        } else if kind.is_file() {
+        } else if kind.is_file() && !entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
             into.push(entry.path());
         }
     }
@@ -66,7 +75,7 @@ fn private<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
         let mode = |path: &Path| path.metadata().map(|m| m.permissions().mode() & 0o777);
         let found = mode(dir).map_err(|e| Stop::Failed(format!("{}: {e}", dir.display())))?;
         look.see("directory", format!("{found:04o}"));
-        look.require(kept_from(found, 0o077), || format!("others may enter the session's directory: its mode is {found:04o}"));
+        // Somebody may have made it, and its mode with it; what counts is in the files.
         let mut looked = 0;
         for (path, part) in session_files(env)? {
             if MOUNTED.contains(&part.as_str()) || part == CLIENTS {
@@ -76,7 +85,7 @@ fn private<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
             let Ok(found) = mode(&path) else { continue };
             looked += 1;
             let name = path.strip_prefix(dir).unwrap_or(&path).display();
-            // What only journals and manifests say is behind the directory's mode; a key has its own besides.
+            // A key is nobody else's to read, and nothing is anybody else's to write.
             let refused = if KEY_HOLDERS.contains(&part.as_str()) || part == "state.json" { 0o077 } else { 0o022 };
             look.require(kept_from(found, refused), || format!("others may use {name}: its mode is {found:04o}"));
         }

@@ -76,7 +76,7 @@ pub enum SessionError {
 }
 
 /// How the names of files begin that were not yet written to their end.
-const UNFINISHED: &str = ".unfinished-";
+pub(crate) const UNFINISHED: &str = ".unfinished-";
 
 /// Runs that are kept, at least.
 const RUNS: usize = 200;
