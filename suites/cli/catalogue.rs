@@ -23,6 +23,7 @@ fn stages_are_listed_for_people() {
 #[rstest]
 #[case::outcomes("outcomes", outcomes::builtin().iter().map(|o| o.id.to_owned()).collect())]
 #[case::stages("stages", stages::builtin().iter().map(|s| s.id.to_owned()).collect())]
+#[case::faults("faults", meshproof::faults::builtin().iter().map(|f| f.id.to_owned()).collect())]
 #[case::profiles("profiles", meshproof::spec::PROFILES.iter().map(|p| p.name.to_owned()).collect())]
 fn everything_is_listed_in_both_forms(#[case] what: &str, #[case] names: Vec<String>) {
     let machine = Machine::new();
@@ -44,6 +45,11 @@ fn an_outcome_is_explained() {
     let json = machine.run(&["explain", "cluster.nodes.ready", "--format", "json"]).code(0).json();
     assert_eq!(json["id"], "cluster.nodes.ready");
     assert_eq!(json["section"], "2.1.1");
+    // What shows a defect says which, and what is done instead; a fault is explained as well.
+    let defect = machine.run(&["explain", "cluster.proxy.hosts-toml-ignored"]).code(0).stdout;
+    assert!(defect.contains("D1: No containerd knows") && defect.contains("instead: "), "{defect}");
+    let fault = machine.run(&["explain", "gateway-api.class-gone", "--lang", "zh-CN"]).code(0).stdout;
+    assert!(fault.contains("必须失败：gateway-api.classes.accepted") && fault.contains("诊断为：P31"), "{fault}");
     assert!(machine.is_untouched());
 }
 
