@@ -42,23 +42,24 @@ fn kind(outcome: &Outcome) -> &'static str {
 
 fn outcome_json(outcome: &Outcome) -> serde_json::Value {
     let info = outcome.info();
+    let (check, example) = checked(outcome.id).unzip();
     json!({
         "id": info.id, "title": info.title, "kind": kind(outcome), "section": info.section, "sentence": info.sentence, "hint": info.hint,
         "needs": outcome.needs, "capabilities": outcome.capabilities.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "shows": outcome.shows, "check": checked(outcome.id).map(|(how, _)| how), "example": checked(outcome.id).and_then(|(_, example)| example),
+        "shows": outcome.shows, "check": check, "example": example.flatten(),
     })
 }
 
 /// How an outcome is judged, and what its evidence looks like; `None` of one that another crate added.
 fn checked(id: &str) -> Option<(String, Option<String>)> {
-    let (texts, key) = (text::current(), format!("check-{}", id.replace('.', "-")));
+    let (texts, key) = (text::current(), format!("check-{id}"));
     let how = texts.get(&key);
     (how != key).then(|| (how, texts.attribute(&key, "example", &[])))
 }
 
 /// What a fault breaks, in words.
 fn broken(fault: &Fault) -> String {
-    let (texts, key) = (text::current(), format!("fault-{}", fault.id.replace('.', "-")));
+    let (texts, key) = (text::current(), format!("fault-{}", fault.id));
     let words = texts.get(&key);
     if words == key { fault.id.to_owned() } else { words }
 }

@@ -189,9 +189,10 @@ fn ctr_asks_elsewhere<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'
             let ctr = pull(node.clone(), by(&["ctr", "-n", "k8s.io", "images", "pull"], "by-ctr")).await;
             (node, crictl.and(ctr))
         });
-        for (node, pulled) in join_all(pulls).await {
+        let pulls = join_all(pulls).await;
+        let seen = now.read().map_err(|e| recordings::unreadable(&e))?;
+        for (node, pulled) in pulls {
             pulled??;
-            let seen = now.read().map_err(|e| Stop::Failed(format!("what the recorders saw cannot be read: {e}")))?;
             let asked = |name: &str| {
                 let mut all = recordings::asked_for(&seen, crate::recording::HOSTS_TOML, &node);
                 all.any(|(method, target)| method != "CONNECT" && target.contains(name))

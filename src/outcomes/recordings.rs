@@ -54,7 +54,7 @@ fn said(pulled: &Result<Result<ExecOutput, NodeError>, WaitError>) -> String {
     }
 }
 
-fn unreadable(e: &std::io::Error) -> Stop {
+pub(super) fn unreadable(e: &std::io::Error) -> Stop {
     Stop::Failed(format!("what the recorders saw cannot be read: {e}"))
 }
 
