@@ -112,5 +112,11 @@ fn line(proven: &Proven, texts: &Texts) -> [String; 4] {
             ("cli-prove-not-proved", parts.collect::<Vec<_>>().join("; "))
         }
     };
-    [proven.fault.clone(), texts.get(key), seconds, what]
+    let unjudged = match &proven.proof {
+        Proof::Proved | Proof::NotProved { .. } if !proven.unjudged.is_empty() => {
+            format!(" {}", texts.with("cli-prove-unjudged", &[("outcomes", &proven.unjudged.join(", "))]))
+        }
+        _ => String::new(),
+    };
+    [proven.fault.clone(), texts.get(key), seconds, what + &unjudged]
 }

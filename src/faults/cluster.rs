@@ -96,24 +96,13 @@ pub(super) fn faults() -> Vec<Fault> {
             .may_break(&["cluster.images", "cluster.mirror.every-image"])
             .diagnosed("hosts-toml-changed"),
         Fault::new("cluster.registry-dead", HostFile::new(of_docker_io, DEAD))
-            .breaks(&["cluster.images.pulled"])
-            .may_break(&["cluster.mirror", "cluster.images.ctr-says-otherwise"])
-            .with(&[Capability::IMAGE_PULL])
+            .breaks(&["cluster.images.pulled", "cluster.mirror.every-image"])
+            .may_break(&["cluster.mirror.hosts-read", "cluster.images.ctr-says-otherwise"])
             .diagnosed("registry-unreachable"),
-        Fault::new("cluster.mirror-bypassed", HostFile::new(of_docker_io, DEAD))
-            .breaks(&["cluster.mirror.every-image"])
-            .may_break(&["cluster.mirror.hosts-read", "cluster.images"])
-            .with(&[Capability::RECORDING_MIRROR])
-            .diagnosed("P7"),
         Fault::new("cluster.no-drop-in", ContainerdFile::new(On::Last, DROP_IN_PATH, |_| None))
-            .breaks(&["cluster.proxy.every-node"])
-            .may_break(&["cluster.images.pulled", "cluster.proxy.connects"])
-            .with(&[Capability::NODE_EXEC, Capability::NODE_PROXY])
-            .diagnosed("P2"),
-        Fault::new("cluster.proxy-not-asked", ContainerdFile::new(On::Last, DROP_IN_PATH, |_| None))
-            .breaks(&["cluster.proxy.connects", "cluster.proxy.every-node"])
+            .breaks(&["cluster.proxy.every-node", "cluster.proxy.connects"])
             .may_break(&["cluster.images.pulled"])
-            .with(&[Capability::NODE_EXEC, Capability::NODE_PROXY, Capability::RECORDING_PROXY])
+            .with(&[Capability::NODE_EXEC, Capability::NODE_PROXY])
             .diagnosed("P2"),
         Fault::new("cluster.recorder-not-reached", HostFile::new(of_control, DEAD))
             .breaks(&["cluster.proxy.hosts-toml-ignored", "cluster.images.ctr-asks-elsewhere"])

@@ -58,13 +58,7 @@ pub(super) fn faults() -> Vec<Fault> {
             .may_break(&["dashboard.login", "dashboard.proxy.serves", "dashboard.pods"])
             .diagnosed("no-replicas"),
         Fault::new("dashboard.no-scraper", Changed::new(deployment(DASHBOARD, "dashboard-metrics-scraper"), no_replicas))
-            .breaks(&["dashboard.deployments.available", "dashboard.pods.running"])
-            .may_break(&["dashboard.pods.listed"])
-            .diagnosed("no-replicas"),
-        Fault::new("dashboard.not-listed", Changed::new(deployment(DASHBOARD, "dashboard-metrics-scraper"), no_replicas))
-            .breaks(&["dashboard.pods.listed"])
-            .may_break(&["dashboard.deployments.available", "dashboard.pods.running"])
-            .with(KUBECTL)
+            .breaks(&["dashboard.deployments.available", "dashboard.pods.running", "dashboard.pods.listed"])
             .diagnosed("no-replicas"),
         Fault::new(
             "dashboard.restless",

@@ -13,6 +13,7 @@ use kube::client::Body;
 use tokio::sync::OnceCell;
 
 use super::Stop;
+use super::kubectl_proxy::SharedProxy;
 use super::token::AdminToken;
 use crate::cluster::kind_config::expected_nodes;
 use crate::cluster::{Capability, Cluster, NodeAccess, NodeError};
@@ -59,6 +60,7 @@ pub struct Environment {
     transcripts: BTreeMap<String, Transcript>,
     kubelets: OnceCell<BTreeMap<String, Option<String>>>,
     admin_token: OnceCell<Result<AdminToken, String>>,
+    pub(super) kubectl_proxy: SharedProxy,
 }
 
 impl std::fmt::Debug for Environment {
@@ -85,6 +87,7 @@ impl Environment {
             context,
             kubelets: OnceCell::new(),
             admin_token: OnceCell::new(),
+            kubectl_proxy: SharedProxy::default(),
         })
     }
 

@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use futures::StreamExt;
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::clues::of_pods;
-use super::{Environment, Look, Outcome, Stop};
+use super::{Environment, Look, Outcome, Stop, kubectl_proxy};
 use crate::cluster::kind_config::proxy_environment;
 use crate::diagnose::{Kind, Line, explain};
 use crate::error::chain;
@@ -38,8 +38,23 @@ impl Judged {
     }
 }
 
+/// What pods that are not well say: read once for outcomes that are judged together, however many fail.
+type PodClues = OnceCell<Vec<(Kind, String)>>;
+
 /// Judges one outcome. Takes no longer than the limit of an outcome.
 pub async fn judge(outcome: &Outcome, environment: &Environment) -> Judged {
+    let judged = judge_with(outcome, environment, &PodClues::new()).await;
+    end_shared(environment).await;
+    judged
+}
+
+/// Ends what outcomes of one group share, when none of them is to follow.
+async fn end_shared(environment: &Environment) {
+    // Where it does not end, it is killed when it is dropped; that is no verdict on anything.
+    let _ = kubectl_proxy::end(environment).await;
+}
+
+async fn judge_with(outcome: &Outcome, environment: &Environment, pod_clues: &PodClues) -> Judged {
     if let Some(reason) = &outcome.skip {
         return Judged::unseen(Verdict::Skipped { reason: reason.clone() });
     }
@@ -75,9 +90,9 @@ pub async fn judge(outcome: &Outcome, environment: &Environment) -> Judged {
         return Judged { verdict: Verdict::Passed, evidence, diagnoses: Vec::new() };
     }
     // A node that is down explains more than any symptom on it.
-    let (nodes, pods) = tokio::join!(environment.node_troubles(), of_pods(environment));
+    let (nodes, pods) = tokio::join!(environment.node_troubles(), pod_clues.get_or_init(|| of_pods(environment)));
     clues.extend(nodes.into_iter().map(|trouble| (Kind::Node, trouble)));
-    clues.extend(pods);
+    clues.extend(pods.iter().cloned());
     // What one node shows may explain what another lacks.
     clues.extend(evidence.iter().map(|(name, value)| (Kind::Seen, format!("{name}: {value}"))));
     if environment.spec.proxy.enabled {
@@ -98,12 +113,18 @@ pub async fn judge_all(
     stages: &BTreeMap<&'static str, StageOutcome>,
     journal: &Journal,
 ) -> Vec<Judged> {
-    let groups: BTreeMap<&str, Arc<Mutex<()>>> = outcomes.iter().filter_map(|o| o.group).map(|g| (g, Arc::new(Mutex::new(())))).collect();
+    // How many of each group are still to be judged.
+    let mut groups: BTreeMap<&str, usize> = BTreeMap::new();
+    for group in outcomes.iter().filter_map(|o| o.group) {
+        *groups.entry(group).or_default() += 1;
+    }
+    let groups: BTreeMap<&str, Arc<Mutex<usize>>> = groups.into_iter().map(|(group, n)| (group, Arc::new(Mutex::new(n)))).collect();
+    let pod_clues = &PodClues::new();
     let one = |outcome: &Outcome| {
         let outcome = outcome.clone();
         let group = outcome.group.and_then(|g| groups.get(g).cloned());
         async move {
-            let _turn = match &group {
+            let mut turn = match &group {
                 Some(group) => Some(group.lock().await),
                 None => None,
             };
@@ -112,8 +133,14 @@ pub async fn judge_all(
             let judged = match blocked_by(&outcome, stages) {
                 // What someone asked to leave out is skipped, whatever else would be in its way.
                 Some(by) if outcome.skip.is_none() => Judged::unseen(Verdict::Blocked { by }),
-                _ => judge(&outcome, environment).await,
+                _ => judge_with(&outcome, environment, pod_clues).await,
             };
+            if let Some(to_come) = turn.as_mut() {
+                **to_come -= 1;
+                if **to_come == 0 {
+                    end_shared(environment).await;
+                }
+            }
             journal.write(finished(&outcome, start, &judged));
             judged
         }

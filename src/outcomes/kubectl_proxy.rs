@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use serde_json::{Value, json};
+use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 
 use super::environment::Answer;
 use super::login;
@@ -54,19 +55,42 @@ pub(super) fn outcomes() -> Vec<Outcome> {
 }
 
 /// A running `kubectl proxy` and where it listens.
-struct Proxy {
+pub(super) struct Proxy {
     running: Running,
     line: String,
     address: String,
     _turn: PortTurn,
 }
 
-impl Proxy {
-    async fn start(env: &Environment) -> Result<Self, Stop> {
-        Self::start_with(env, &[]).await
-    }
+/// Where an environment keeps the guide's `kubectl proxy` while outcomes look at it, one after the other.
+pub(super) type SharedProxy = Mutex<Option<Proxy>>;
 
-    async fn start_with(env: &Environment, flags: &[&str]) -> Result<Self, Stop> {
+/// The guide's `kubectl proxy` of an environment, started when it is first asked for.
+async fn proxy_of(env: &Environment) -> Result<MappedMutexGuard<'_, Proxy>, Stop> {
+    let mut slot = env.kubectl_proxy.lock().await;
+    if slot.as_mut().is_some_and(|proxy| proxy.running.exited().is_some()) {
+        *slot = None;
+    }
+    let proxy = match slot.take() {
+        Some(proxy) => proxy,
+        None => Proxy::start(env, &[]).await?,
+    };
+    Ok(MutexGuard::map(slot, |slot| slot.insert(proxy)))
+}
+
+/// Ends the guide's `kubectl proxy` of an environment, if there is one, and gives its port up.
+///
+/// # Errors
+/// When its end cannot be awaited.
+pub(super) async fn end(env: &Environment) -> Result<(), Stop> {
+    match env.kubectl_proxy.lock().await.take() {
+        Some(proxy) => proxy.stop().await,
+        None => Ok(()),
+    }
+}
+
+impl Proxy {
+    async fn start(env: &Environment, flags: &[&str]) -> Result<Self, Stop> {
         let port = env.spec.kubectl_proxy.port;
         // Another environment of this machine may be judged at the same time.
         let turn = PortTurn::take(port, &env.waiting).await?;
@@ -119,7 +143,7 @@ impl Proxy {
 
 fn proxy_serves<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
     Box::pin(async move {
-        let proxy = Proxy::start(env).await?;
+        let proxy = proxy_of(env).await?;
         look.see("printed", &proxy.line);
         look.require(shown::is_line("Starting to serve on 127.0.0.1:{port}", &proxy.line), || {
             format!("`kubectl proxy` printed `{}`", proxy.line)
@@ -138,19 +162,19 @@ fn proxy_serves<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
         look.require(page.status.is_success() && page.body.to_lowercase().contains("<html"), || {
             format!("the Dashboard through the proxy gives {}", page.brief())
         });
-        proxy.stop().await
+        Ok(())
     })
 }
 
 fn proxy_foreign_host<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
     Box::pin(async move {
-        let proxy = Proxy::start(env).await?;
+        let proxy = proxy_of(env).await?;
         let control = proxy.ask(Method::GET, "/version", Some("localhost")).await?;
         look.require(control.status.is_success(), || format!("the host localhost is refused: {}", control.brief()));
         let foreign = proxy.ask(Method::GET, "/version", Some(FOREIGN)).await?;
         look.see("foreignHost", foreign.brief());
         look.require(foreign.status == StatusCode::FORBIDDEN, || format!("a foreign host gets {}", foreign.brief()));
-        proxy.stop().await
+        Ok(())
     })
 }
 
@@ -160,7 +184,7 @@ fn proxy_exec<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
         let pods = api.list(&ListParams::default()).await.map_err(Stop::kube("list the pods of kube-system"))?;
         let pod = pods.iter().next().map(ResourceExt::name_any).ok_or_else(|| Stop::Failed("kube-system has no pod".to_owned()))?;
         let path = format!("/api/v1/namespaces/kube-system/pods/{pod}");
-        let proxy = Proxy::start(env).await?;
+        let proxy = proxy_of(env).await?;
         let control = proxy.ask(Method::GET, &path, None).await?;
         look.require(control.status.is_success(), || format!("the pod itself is refused: {}", control.brief()));
         for verb in ["exec", "attach"] {
@@ -169,7 +193,7 @@ fn proxy_exec<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
             // The API server's own refusals are Status objects; the proxy's filter says one word.
             look.require(answer.status == StatusCode::FORBIDDEN && answer.json().is_null(), || format!("{verb} gets {}", answer.brief()));
         }
-        proxy.stop().await
+        Ok(())
     })
 }
 
@@ -200,7 +224,7 @@ async fn from_node(env: &Environment, port: u16) -> Result<Option<(String, bool)
 
 fn loopback_only<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
     Box::pin(async move {
-        let proxy = Proxy::start(env).await?;
+        let proxy = proxy_of(env).await?;
         let port = proxy.port()?;
         let control = proxy.ask(Method::GET, "/version", None).await?;
         look.require(control.status.is_success(), || format!("this machine itself gets {}", control.brief()));
@@ -216,7 +240,6 @@ fn loopback_only<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
             look.problem(format!("`kubectl proxy` is reached from node {node}"));
         }
         let looked = addresses.is_some() || reached.is_some();
-        proxy.stop().await?;
         if !looked {
             let reason = crate::text::current().get("unsupported-host-network");
             return Err(Stop::Unsupported { capability: Capability::HOST_NETWORK, reason });
@@ -230,8 +253,10 @@ const WHO_AM_I: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
 
 fn wildcard_open<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
     Box::pin(async move {
+        // It takes the same port.
+        end(env).await?;
         let only = format!("--accept-paths=^{}$", WHO_AM_I.replace('.', r"\."));
-        let proxy = Proxy::start_with(env, &["--address=0.0.0.0", "--accept-hosts=.*", &only]).await?;
+        let proxy = Proxy::start(env, &["--address=0.0.0.0", "--accept-hosts=.*", &only]).await?;
         look.see("printed", &proxy.line);
         let port = proxy.port()?;
         let documented = shown::is_line("Starting to serve on 127.0.0.1:{port}", &proxy.line);

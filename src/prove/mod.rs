@@ -33,7 +33,7 @@ pub enum Proof {
         /// The rule that should have named it as the cause and did not.
         unnamed: Option<String>,
     },
-    /// It cannot be injected here, or an outcome that it names cannot be judged here.
+    /// It cannot be injected here, or none of the outcomes that it names can be judged here.
     Unsupported {
         /// Why.
         reason: String,
@@ -58,6 +58,8 @@ pub struct Proven {
     pub proof: Proof,
     /// The outcomes that failed under it.
     pub failed: Vec<String>,
+    /// Outcomes that it names and that cannot be judged here: nothing is shown about them.
+    pub unjudged: Vec<String>,
     /// The rules of the diagnoses of what failed.
     pub rules: BTreeSet<String>,
     /// How long it took.
@@ -150,8 +152,10 @@ pub async fn prove(
     let mut proofs = Vec::new();
     for fault in faults {
         let start = Instant::now();
-        let (proof, failed, rules) = one(context, &green, fault, stop.clone()).await;
-        let proven = Proven { fault: fault.id.to_owned(), proof, failed, rules, took: start.elapsed() };
+        let (named, unjudged): (Vec<&str>, Vec<&str>) = fault.breaks.iter().partition(|id| green.iter().any(|o| o.id == **id));
+        let (proof, failed, rules) = one(context, &green, fault, &named, stop.clone()).await;
+        let unjudged = unjudged.into_iter().map(str::to_owned).collect();
+        let proven = Proven { fault: fault.id.to_owned(), proof, failed, unjudged, rules, took: start.elapsed() };
         tell(&proven);
         let lasting = matches!(&proven.proof, Proof::Error { .. } | Proof::Interrupted)
             || matches!(&proven.proof, Proof::NotProved { lasting, .. } if !lasting.is_empty());
@@ -169,14 +173,15 @@ async fn one(
     context: &Arc<Context>,
     green: &[Outcome],
     fault: &Fault,
+    named: &[&str],
     stop: Shared<BoxFuture<'_, ()>>,
 ) -> (Proof, Vec<String>, BTreeSet<String>) {
     let nothing = |proof| (proof, Vec::new(), BTreeSet::new());
     if stop.clone().now_or_never().is_some() {
         return nothing(Proof::Interrupted);
     }
-    if let Some(unjudged) = fault.breaks.iter().find(|id| !green.iter().any(|o| o.id == **id)) {
-        let reason = crate::text::current().with("prove-not-judged", &[("outcome", unjudged)]);
+    if named.is_empty() {
+        let reason = crate::text::current().with("prove-not-judged", &[("outcomes", &fault.breaks.join(", "))]);
         return nothing(Proof::Unsupported { reason });
     }
     let environment = match Environment::open(Arc::clone(context)).await {
@@ -203,7 +208,7 @@ async fn one(
         Ok(looked) => looked.failed(),
         Err(e) => return nothing(Proof::Error { reason: one_line(&e) }),
     };
-    let held: Vec<String> = fault.breaks.iter().filter(|id| !failed.contains_key(**id)).map(|id| (*id).to_owned()).collect();
+    let held: Vec<String> = named.iter().filter(|id| !failed.contains_key(**id)).map(|id| (*id).to_owned()).collect();
     let strayed: BTreeMap<String, String> =
         failed.iter().filter(|(id, _)| !fault.excuses(id)).map(|(id, why)| (id.clone(), why.clone())).collect();
     let rules = during.rules();

@@ -143,6 +143,17 @@ async fn what_cannot_be_judged_or_done_here_is_unsupported_and_touches_nothing()
 }
 
 #[tokio::test]
+async fn only_what_can_be_judged_here_must_fail() {
+    let stage = Stage::new().await;
+    let fault = |names| Fault::new("a.fault", names).breaks(&["c.other.holds", "a.one.holds"]);
+    let all = stage.prove(&[fault(stage.fault(&["a.one.holds"])), fault(stage.fault(&[]))]).await.unwrap();
+    assert_eq!(all[0].proof, Proof::Proved);
+    assert_eq!(all[0].unjudged, ["c.other.holds"]);
+    let Proof::NotProved { held, .. } = &all[1].proof else { panic!("{:?}", all[1]) };
+    assert_eq!(held, &["a.one.holds"]);
+}
+
+#[tokio::test]
 async fn whoever_interrupts_leaves_nothing_broken() {
     let stage = Stage::new().await;
     let fault = Fault::new("a.fault", stage.fault(&["a.one.holds"])).breaks(&["a.one.holds"]);
