@@ -60,6 +60,22 @@ pub(super) async fn answer(env: &Environment, path: &str) -> Result<Answer, Stop
     Ok(env.waiting.poll("the Dashboard answers", Limit::ServiceAnswer, Duration::from_millis(500), attempt).await?)
 }
 
+/// How often something on the network must answer in a row: one answer of two endpoints of which one is broken proves little.
+const IN_A_ROW: usize = 5;
+
+/// Waits for an answer to a path, then asks again at once until that many were given, and tells how each was.
+///
+/// # Errors
+/// When there is none in time, or one request after it gets none at all.
+pub(super) async fn answers(env: &Environment, path: &str) -> Result<Vec<Answer>, Stop> {
+    let mut answers = vec![answer(env, path).await?];
+    let full = format!("{}{path}", base());
+    while answers.len() < IN_A_ROW {
+        answers.push(env.request(Method::GET, &full, &[], None).await?);
+    }
+    Ok(answers)
+}
+
 /// Logs in with a token: a CSRF token first, then the login itself.
 pub(super) async fn login(env: &Environment, token: &Secret) -> Result<Login, Stop> {
     let csrf = answer(env, "/api/v1/csrftoken/login").await?;

@@ -84,6 +84,22 @@ async fn workloads() {
             fails: &[],
         },
         Case {
+            name: "the Dashboard's page comes now and then",
+            breaks: |w| {
+                let page = || Reply::Text(200, "<!doctype html><html>".into());
+                w.api.next(&format!("GET {DASHBOARD}/"), [page(), page(), Reply::status(503, "connection refused")]);
+            },
+            fails: &[("dashboard.service.answers", ", answer 3 of 5 in a row")],
+        },
+        Case {
+            name: "the Dashboard's page is lost in the end",
+            breaks: |w| {
+                let page = || Reply::Text(200, "<!doctype html><html>".into());
+                w.api.next(&format!("GET {DASHBOARD}/"), [page(), page(), page(), page(), Reply::Refused]);
+            },
+            fails: &[("dashboard.service.answers", "cannot ask for")],
+        },
+        Case {
             name: "the Dashboard's page never comes",
             breaks: |w| {
                 let none = "no endpoints available for service \"https:kubernetes-dashboard:\"";
