@@ -1,5 +1,6 @@
 //! One run from beginning to end: spec and state directory, stages, outcomes, journal. The command line and the fixture both start here.
 
+mod bill;
 mod drift;
 mod policy;
 mod provision;
@@ -322,19 +323,7 @@ impl Harness {
         for transcript in context.transcripts().into_values().filter(|t| t.run != context.run) {
             context.journal.write(Event::Transcript(transcript));
         }
-        let describe = async {
-            if let Ok(nodes) = environment.nodes().await {
-                for info in nodes.iter().filter_map(|n| n.status.as_ref()?.node_info.as_ref()).take(1) {
-                    let fact = |name: &str, value: &str| {
-                        context.journal.write(Event::Fact { name: name.to_owned(), value: value.to_owned() });
-                    };
-                    fact("containerRuntime", &info.container_runtime_version);
-                    fact("nodeSystem", &info.os_image);
-                    fact("kernel", &info.kernel_version);
-                }
-                let names: Vec<String> = nodes.iter().map(kube::ResourceExt::name_any).collect();
-                context.journal.write(Event::Fact { name: "nodes".into(), value: names.join(", ") });
-            }
+        let name_stand_ins = async {
             let (found, unknown) = stand_ins(environment).await;
             for (component, image) in found {
                 context.journal.write(Event::StandIn { component, image });
@@ -344,7 +333,7 @@ impl Harness {
                 context.journal.write(Event::Warning { message });
             }
         };
-        tokio::join!(describe, judge_all(&self.outcomes, environment, ended, &context.journal));
+        tokio::join!(bill::describe(environment), name_stand_ins, judge_all(&self.outcomes, environment, ended, &context.journal));
         context.journal_recordings();
     }
 

@@ -50,6 +50,7 @@ pub const CHANNEL: &str = "gateway.networking.k8s.io/channel";
 
 pub(crate) use istio::is_version;
 pub(crate) use selection::is_dotted_prefix;
+pub(crate) use standin::component as image_component;
 
 pub(crate) use crate::stages::{ISTIO_INSTALL, ISTIO_VERSION_BEFORE};
 

@@ -57,7 +57,8 @@ fn is_stand_in(inspected: &str) -> bool {
 }
 
 /// The last part of an image's repository, for example `ztunnel`.
-fn component(image: &str) -> String {
+#[must_use]
+pub(crate) fn component(image: &str) -> String {
     let name = image.split('@').next().unwrap_or(image).rsplit('/').next().unwrap_or(image);
     name.split(':').next().unwrap_or(name).to_owned()
 }

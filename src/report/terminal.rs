@@ -94,7 +94,9 @@ impl Page<'_> {
             let banner = self.text("report-simulated", &[]);
             self.labelled(0, Mark::Unsupported.symbol(self.style.ascii), Some(Tone::Caution), &banner);
         }
-        let facts: Vec<String> = self.summary.facts.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        // A terminal has no room for digests and URLs, whose names have a dot; the other forms have them.
+        let short = self.summary.facts.iter().filter(|(name, _)| !name.contains('.'));
+        let facts: Vec<String> = short.map(|(name, value)| format!("{name} {value}")).collect();
         if !facts.is_empty() {
             let facts = facts.join(&self.style.punctuate(" · "));
             self.labelled(2, "", None, &facts);
