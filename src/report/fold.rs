@@ -1,6 +1,6 @@
 //! What a journal's records add up to: the one structure that every form is rendered from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -252,6 +252,8 @@ pub struct Summary {
     pub collected: Option<Collected>,
     /// How the command ended; `None` when the journal was cut.
     pub finished: Option<Finished>,
+    /// Where each outcome is in `outcomes`: matrices merge into journals with thousands.
+    places: HashMap<String, usize>,
 }
 
 impl Summary {
@@ -447,7 +449,7 @@ impl Summary {
 
     /// The outcome of this id, added when the catalogue lacks it. It gates: what nobody announced is not waved through.
     fn outcome(&mut self, id: &str) -> &mut OutcomeSummary {
-        let index = self.outcomes.iter().position(|o| o.info.id == id).unwrap_or_else(|| {
+        let index = self.places.get(id).copied().unwrap_or_else(|| {
             let info = OutcomeInfo {
                 id: id.to_owned(),
                 title: id.to_owned(),
@@ -457,6 +459,7 @@ impl Summary {
                 hint: String::new(),
             };
             self.outcomes.push(OutcomeSummary { info, state: OutcomeState::Pending });
+            self.places.insert(id.to_owned(), self.outcomes.len() - 1);
             self.outcomes.len() - 1
         });
         &mut self.outcomes[index]
