@@ -11,6 +11,7 @@ mod environment;
 mod error;
 mod listeners;
 mod locate;
+mod output;
 mod process;
 mod run;
 mod running;
@@ -27,8 +28,9 @@ pub use environment::{PASSED_VARIABLES, copy_docker_config, docker_config_dir};
 pub use error::{Attempt, ToolError};
 pub use listeners::listeners;
 pub use locate::{Origin, Tool, ToolName, Tools};
+pub use output::{Exit, Output};
 pub use process::{Ended, end_if_same, is_alive, settle, start_ticks};
-pub use run::{Command, Exit, Output, RunError};
+pub use run::{Command, RunError};
 pub use running::Running;
 pub use turn::PortTurn;
 

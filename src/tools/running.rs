@@ -11,8 +11,9 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::capture::pump;
+use super::output::{Exit, Output};
 use super::process::GRACE;
-use super::run::{Exit, LINGER, Live, Output, RunError};
+use super::run::{LINGER, Live, RunError};
 
 /// Lines that wait for [`Running::next_line`]; of more, later ones are not kept for it. A child is never blocked by a reader that
 /// has seen enough.
