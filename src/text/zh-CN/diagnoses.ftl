@@ -28,7 +28,7 @@ diagnosis-p13 = 主机的 inotify 实例或文件句柄已耗尽。
     .remedy = sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512
 diagnosis-p14 = ztunnel 的文件句柄已耗尽，因此连接和就绪检查失败，且不会自动重启。
     .remedy = 提高容器引擎的打开文件数上限（LimitNOFILE），然后用 kubectl -n istio-system rollout restart daemonset/ztunnel 重启 ztunnel。
-diagnosis-p15 = 节点上的 istio-cni 代理程序没有响应，因此无法创建 Pod 网络。
+diagnosis-p15 = 节点上的 istio-cni 节点代理没有响应，因此无法创建 Pod 网络。
     .remedy = 恢复 DaemonSet istio-cni-node（meshproof up）；如果 Istio 已卸载，从 /etc/cni/net.d 的 conflist 中删除 istio-cni 插件。
 diagnosis-p16 = 主机内核缺少模块 { $module }，而 Istio 的数据包规则需要该模块；WSL2 和其他精简内核不包含该模块。
     .remedy = 使用较新的 WSL 内核或原生 Linux；如果只有 DNS 规则失败，用 Istio 的值 cni.ambient.dnsCapture=false 关闭 DNS 捕获。
@@ -42,7 +42,7 @@ diagnosis-p20 = { $probe } 探针没有得到响应，可能是 NetworkPolicy �
     .remedy = 在 NetworkPolicy 中放行 169.254.7.127（IPv6 为 fd16:9254:7127:1337:ffff:ffff:ffff:ffff），并将 Calico 升级到 3.29，或按照 Istio 的 ambient 前提条件配置 Cilium。
 diagnosis-p21 = 已加入网格的 Pod 之间通过端口 15008 通信，该端口很可能被 NetworkPolicy 阻断。
     .remedy = 在每个限定端口的 NetworkPolicy 中，放行来自网格内 Pod 的 TCP 15008。
-diagnosis-p22 = 自 Istio 1.25 起，ambient 模式默认开启 DNS 捕获，对该查询的应答可能与集群 DNS 不同。
+diagnosis-p22 = 自 Istio 1.25 起，Ambient 模式默认开启 DNS 捕获，对该查询的应答可能与集群 DNS 不同。
     .remedy = 为 Pod 添加注解 ambient.istio.io/dns-capture: "false"，或安装 Istio 时设置值 cni.ambient.dnsCapture=false。
 diagnosis-p23 = 小请求可以通过，但 TLS 握手挂起，通常是因为网络的 MTU 小于网桥的 MTU。
     .remedy = 将 Docker 守护进程的 MTU 设为与网络一致，并重建网络 "kind"。
@@ -59,7 +59,7 @@ diagnosis-p28 = Dashboard 不接受该令牌：令牌错误、损坏或已过期
 diagnosis-p29 = kubectl apply 会将整个对象保存在注解中，而该对象超过了注解的上限 262144 字节。
     .remedy = 使用 kubectl apply --server-side，meshproof up 也采用这种方式。
 diagnosis-p30 = 集群中较新的 Gateway API 保护其 CRD：禁止 { $what }。
-    .remedy = 将 gatewayApi.version 和 gatewayApi.channel 设为已安装的版本和通道，或删除 ValidatingAdmissionPolicy safe-upgrades.gateway.networking.k8s.io。
+    .remedy = 将 gatewayApi.version 和 gatewayApi.channel 设为已安装的版本和渠道，或删除 ValidatingAdmissionPolicy safe-upgrades.gateway.networking.k8s.io。
 diagnosis-p31 = istiod 没有使 GatewayClass { $class } 就绪：istiod 本身未就绪，或 CRD 的版本低于其要求。
     .remedy = 查看 istiod 的日志，并将 gatewayApi.version 与 istio.version 所需的版本进行对比。
 diagnosis-p32 = 同名集群已存在。
@@ -136,7 +136,7 @@ diagnosis-istio-was-there = 安装之前集群中已有 Istio，因此本次安�
     .remedy = 先执行 meshproof down 再执行 up，从空集群开始。
 diagnosis-install-incomplete = istioctl install 没有报告 { $line }。
     .remedy = 证据中的执行记录显示了实际过程；其他 profile 的组件不同。
-diagnosis-crd-gone = CRD { $crd } 已被删除，或所安装的版本包中没有它。
-    .remedy = meshproof up 会应用 gatewayApi.version 和 gatewayApi.channel 指定的版本包。
-diagnosis-other-bundle = CRD { $crd } 属于 { $found }，而不是 { $wanted }：混用了不同的版本包。
+diagnosis-crd-gone = CRD { $crd } 已被删除，或所安装的安装清单中没有它。
+    .remedy = meshproof up 会应用 gatewayApi.version 和 gatewayApi.channel 指定的安装清单。
+diagnosis-other-bundle = CRD { $crd } 属于 { $found }，而不是 { $wanted }：混用了不同的安装清单。
     .remedy = 将 gatewayApi.version 和 gatewayApi.channel 设为所需值；meshproof up 会应用其全部 CRD。

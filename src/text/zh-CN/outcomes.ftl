@@ -88,18 +88,18 @@ outcome-cluster-images-ctr-says-otherwise = ctr 的输出与指南所示不同
     .hint = 请以退出码以及之后的 crictl images 为准。
 outcome-cluster-mirror-one-registry = Istio 镜像并不只来自 docker.io
     .hint = 在 mirrors 下添加其他镜像仓库，或用 _default 覆盖所有仓库。
-outcome-dashboard-pods-listed = kubectl get pod 打印出指南所示的表格
+outcome-dashboard-pods-listed = kubectl get pod 输出指南所示的表格
     .hint = kubectl get pod -n kubernetes-dashboard；其余的行属于该命名空间中的其他对象。
 outcome-dashboard-pods-stable = Dashboard 的 Pod 持续稳定运行
     .hint = kubectl get events -n kubernetes-dashboard 会说明 Pod 为何重新启动。
-outcome-dashboard-token-short-lived = 管理员令牌在一小时内失效，且没有长期保存的令牌
+outcome-dashboard-token-short-lived = 管理员用户的令牌在一小时内失效，且没有长期保存的令牌
     .hint = 使用不带 --duration 的 kubectl create token，并删除类型为 kubernetes.io/service-account-token 的 Secret。
 outcome-dashboard-login-foreign-audience-refused = Dashboard 拒绝为其他受众签发的令牌
     .hint = 受众由 API 服务器判定：请检查其 --api-audiences。
 outcome-dashboard-login-other-account-limited = 没有权限的账户在 Dashboard 中什么也看不到
     .hint = kubectl get clusterrolebinding -o wide 可显示是谁授予了权限。
 outcome-dashboard-proxy-loopback-only = kubectl proxy 只能从本机访问
-    .hint = 不要使用 --address=0.0.0.0:任何连上来的人都拥有你的权限。
+    .hint = 不要使用 --address=0.0.0.0：任何能连接的人都会拥有与当前用户相同的权限。
 outcome-dashboard-proxy-wildcard-open = kubectl proxy 的通配形式会把使用者的权限交给所有人
     .hint = 使用不带参数的 kubectl proxy；要供他人使用，请配置带登录的 Ingress。
 outcome-dashboard-pods-always-pull = 即使节点已有镜像，Dashboard 仍会重新拉取
@@ -113,7 +113,7 @@ outcome-dashboard-login-page-closed = Dashboard 页面只允许在 localhost 或
 outcome-istioctl-download-newest = 下载脚本安装的 Istio 与指南后续使用的版本不同
     .hint = 在 sh 之前设置 ISTIO_VERSION=1.27.1 即可固定版本。
 outcome-istioctl-version-always-succeeds = 即使没有 Istio，istioctl version 也以 0 退出
-    .hint = 请看它打印的内容。
+    .hint = 请看它输出的内容。
 outcome-istio-pods-stable = Istio 的 Pod 持续稳定运行
     .hint = kubectl get events -n istio-system 会说明 Pod 为何重新启动。
 outcome-istio-install-order-varies = CNI 是否在 Istiod 之后报告取决于版本
