@@ -6,6 +6,7 @@ mod catalogue;
 mod choice;
 mod collect;
 mod environment;
+mod ledger;
 mod lint;
 mod plan;
 mod progress;
@@ -78,6 +79,10 @@ struct Global {
     /// Skipped and unsupported outcomes gate as well. Of `run` and `verify`.
     #[arg(long, global = true)]
     strict: bool,
+    /// What is expected to fail, with reason, owner and last day. Without it: expected-failures.yaml here, if there is one. Also
+    /// `MESHPROOF_EXPECTED_FAILURES`. Of `run` and `verify`.
+    #[arg(long, global = true, value_name = "FILE")]
+    expected_failures: Option<PathBuf>,
     /// Multiply every time limit. Also `MESHPROOF_TIMEOUT_SCALE`.
     #[arg(long, global = true, value_name = "X")]
     timeout_scale: Option<f64>,
