@@ -220,7 +220,7 @@ impl Signals {
 }
 
 /// Columns of the terminal that standard output goes to; generous where it goes elsewhere.
-fn width() -> usize {
+pub(super) fn width() -> usize {
     let size = rustix::termios::tcgetwinsize(std::io::stdout());
     size.ok().map(|s| usize::from(s.ws_col)).filter(|w| *w >= 40).unwrap_or(160)
 }

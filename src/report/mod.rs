@@ -1,6 +1,7 @@
 //! Forms of a journal. Each is a pure function of its records, so any journal, also one that was cut, can be reported again.
 
 mod counts;
+pub mod diff;
 mod expected;
 #[cfg(test)]
 mod expected_tests;
