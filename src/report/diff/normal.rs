@@ -64,7 +64,7 @@ pub(super) fn text(line: &str) -> String {
     let line = POD.replace_all(&line, |found: &Captures<'_>| if found[0].len() > 6 { "-{hash}-{hash}" } else { "-{hash}" });
     let line = RATE.replace_all(&line, "{rate}");
     let line = DURATION.replace_all(&line, "{duration}");
-    AGE.replace_all(&line, "{age}").into_owned()
+    AGE.replace_all(&line, "{duration}").into_owned()
 }
 
 /// Whether an address is the same everywhere, or none at all.
@@ -116,7 +116,7 @@ mod tests {
     fn what_says_nothing_becomes_a_word() {
         for (seen, wanted) in [
             ("kubernetes-dashboard-79cbcf9fb6-xjfrd   1/1  Running  0  20s", "kubernetes-dashboard-{hash}-{hash} 1/1 Running 0 {duration}"),
-            ("ztunnel-zl8zg 1/1 Running 0 5m3s", "ztunnel-{hash} 1/1 Running 0 {age}"),
+            ("ztunnel-zl8zg 1/1 Running 0 5m3s", "ztunnel-{hash} 1/1 Running 0 {duration}"),
             ("at 2026-11-30T06:21:08.574570094Z", "at {time}"),
             ("I1130 06:21:08.574570 1 server.go", "I1130 {time} 1 server.go"),
             ("uid 4d8e1f6a-9b1c-4c57-8f02-0d7a3e5b9c11.", "uid {uid}."),

@@ -224,7 +224,7 @@ fn output_differs_only_in_what_says_something() {
         removed: removed.iter().map(|l| (*l).to_owned()).collect(),
         added: added.iter().map(|l| (*l).to_owned()).collect(),
     };
-    let pods = output("printed[]", &["a-{hash}-{hash} 1/1 Running {duration}"], &["a-{hash}-{hash} 0/1 Running {age}"]);
+    let pods = output("printed[]", &["a-{hash}-{hash} 1/1 Running {duration}"], &["a-{hash}-{hash} 0/1 Running {duration}"]);
     assert_eq!(diff.output, [output("more", &[], &["1"]), pods]);
     assert!(!diff.worse && !diff.is_empty(), "what the outcome passes with gates nothing");
 }
