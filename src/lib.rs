@@ -27,6 +27,7 @@ pub mod fixture;
 pub mod guide;
 pub mod harness;
 pub mod journal;
+pub mod ledger;
 pub mod lint;
 pub mod mirror;
 pub mod outcomes;

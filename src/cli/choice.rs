@@ -42,7 +42,12 @@ pub(super) fn fits(global: &Global, command: &Command) -> Result<(), Failure> {
     if global.select.is_some() && !judges && !lists {
         return Err(refused("run, verify and list outcomes", "--select"));
     }
-    let others = [("--skip", !global.skip.is_empty()), ("--rerun-failed", global.rerun_failed), ("--strict", global.strict)];
+    let others = [
+        ("--skip", !global.skip.is_empty()),
+        ("--rerun-failed", global.rerun_failed),
+        ("--strict", global.strict),
+        ("--expected-failures", global.expected_failures.is_some()),
+    ];
     match others.into_iter().find(|(_, given)| *given && !judges) {
         Some((option, _)) => Err(refused("run and verify", option)),
         None => Ok(()),

@@ -5,7 +5,9 @@ mod bundle;
 mod catalogue;
 mod choice;
 mod collect;
+mod diff;
 mod environment;
+mod ledger;
 mod lint;
 mod plan;
 mod progress;
@@ -78,6 +80,10 @@ struct Global {
     /// Skipped and unsupported outcomes gate as well. Of `run` and `verify`.
     #[arg(long, global = true)]
     strict: bool,
+    /// What is expected to fail, with reason, owner and last day. Without it: expected-failures.yaml here, if there is one. Also
+    /// `MESHPROOF_EXPECTED_FAILURES`. Of `run` and `verify`.
+    #[arg(long, global = true, value_name = "FILE")]
+    expected_failures: Option<PathBuf>,
     /// Multiply every time limit. Also `MESHPROOF_TIMEOUT_SCALE`.
     #[arg(long, global = true, value_name = "X")]
     timeout_scale: Option<f64>,
@@ -196,6 +202,16 @@ enum Command {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Say what changed between two runs; exit code 1 if something that gates is worse.
+    Diff {
+        /// The run to compare with: its id, its journal, or a directory that holds a journal.jsonl.
+        before: String,
+        /// The run to compare.
+        after: String,
+        /// As Markdown, for a pull request or an issue.
+        #[arg(long)]
+        markdown: bool,
+    },
     /// Explain a stage or an outcome.
     Explain {
         /// Its id.
@@ -311,6 +327,7 @@ async fn dispatch(cli: &Cli) -> Result<u8, Failure> {
         Command::List { what } => catalogue::list(global, *what),
         Command::Prove { faults } => prove::command(global, faults).await,
         Command::Lint { files } => lint::lint(global, files),
+        Command::Diff { before, after, markdown } => diff::diff(global, before, after, *markdown),
         Command::Explain { id } => catalogue::explain(global, id),
         Command::Env => environment::env(global),
         Command::Kubeconfig => environment::kubeconfig(global),

@@ -9,7 +9,7 @@ use tokio::task::AbortHandle;
 
 use crate::journal::Record;
 use crate::report::Style;
-use crate::report::progress::{Live, draw, line};
+use crate::report::progress::{Lines, Live, draw};
 use crate::text;
 
 const REDRAW_EVERY: Duration = Duration::from_millis(120);
@@ -47,10 +47,12 @@ impl Progress {
     /// What the journal calls with every record.
     pub(super) fn listener(&self) -> impl Fn(&Record) + Send + Sync + 'static {
         let (state, verbose) = (self.state.clone(), self.verbose);
+        let lines = Mutex::new(Lines::default());
         move |record| match &state {
             Some(state) => state.lock().unwrap_or_else(PoisonError::into_inner).live.push(record),
             None => {
-                if let Some(line) = line(record, text::current(), verbose) {
+                let line = lines.lock().unwrap_or_else(PoisonError::into_inner).line(record, text::current(), verbose);
+                if let Some(line) = line {
                     // Nothing can be done when standard error is closed.
                     let _ = writeln!(std::io::stderr().lock(), "{line}");
                 }

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::progress::Progress;
-use super::{Failure, Format, Global, choice, print, print_json, select, sessions};
+use super::{Failure, Format, Global, choice, ledger, print, print_json, select, sessions};
 use crate::cluster::{Installs, Teardown};
 use crate::harness::{Harness, Keep, Purpose};
 use crate::report::{Style, Summary, json, junit, terminal};
@@ -21,6 +21,7 @@ pub(super) enum Work {
 
 pub(super) async fn run(global: &Global, work: Work) -> Result<u8, Failure> {
     let choice = choice::choice(global)?;
+    let ledger = if work == Work::Up { None } else { ledger::of(global)? };
     // Once before anything is begun, and again by the harness when nobody else can be at work.
     choice.of(global.registry.outcomes(), &select::session(global)?)?;
     let (settings, name) = match work {
@@ -34,6 +35,7 @@ pub(super) async fn run(global: &Global, work: Work) -> Result<u8, Failure> {
             (settings, if work == Work::Run { "run" } else { "up" })
         }
     };
+    let expected = ledger.map(|ledger| ledger.applying(&settings)).unwrap_or_default();
     let purpose = if work == Work::Verify { Purpose::Judge } else { Purpose::Provision };
     let progress = Progress::new(global.verbose > 0, !global.no_color);
     let mut signals = Signals::catch()?;
@@ -44,7 +46,7 @@ pub(super) async fn run(global: &Global, work: Work) -> Result<u8, Failure> {
             return Ok(130);
         }
     };
-    let harness = harness.choose(&choice)?;
+    let harness = harness.choose(&choice)?.expecting(expected);
     let ticking = progress.tick();
     let doing = async {
         match work {
@@ -218,7 +220,7 @@ impl Signals {
 }
 
 /// Columns of the terminal that standard output goes to; generous where it goes elsewhere.
-fn width() -> usize {
+pub(super) fn width() -> usize {
     let size = rustix::termios::tcgetwinsize(std::io::stdout());
     size.ok().map(|s| usize::from(s.ws_col)).filter(|w| *w >= 40).unwrap_or(160)
 }

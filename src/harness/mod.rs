@@ -15,7 +15,7 @@ use std::time::Instant;
 use crate::cluster::{Installs, Provider};
 use crate::collect::{Bundle, CollectError, collect, collect_session};
 use crate::faults::{Fault, left_behind, mend_left_behind};
-use crate::journal::{Event, FORMAT_VERSION, Journal, JournalError, Record};
+use crate::journal::{Event, Expected, FORMAT_VERSION, Journal, JournalError, Record};
 use crate::outcomes::{Choice, ChoiceError, Environment, Outcome, block_all, judge_all, stand_ins};
 use crate::report::{Summary, exit_code};
 use crate::session::{Indexed, Lease, Owner, Session, SessionError, SessionLock, run_id};
@@ -100,6 +100,7 @@ pub struct Harness {
     purpose: Purpose,
     not_selected: Vec<String>,
     nothing_failed: Option<String>,
+    expected: Vec<Expected>,
     strict: bool,
     command: &'static str,
     start: Instant,
@@ -196,6 +197,7 @@ impl Harness {
             purpose,
             not_selected,
             nothing_failed,
+            expected: Vec::new(),
             strict,
             command,
             start: Instant::now(),
@@ -222,6 +224,13 @@ impl Harness {
         Ok(self)
     }
 
+    /// Expects outcomes to fail, as [`crate::ledger::Ledger::applying`] says. Those that are not judged are left out.
+    #[must_use]
+    pub fn expecting(mut self, expected: Vec<Expected>) -> Self {
+        self.expected = expected;
+        self
+    }
+
     pub(crate) fn announce(&self, stages: bool, outcomes: bool) {
         let context = &self.context;
         context.journal.write(Event::RunStarted {
@@ -238,6 +247,9 @@ impl Harness {
             not_selected: self.not_selected.iter().filter(|_| outcomes).cloned().collect(),
             strict: self.strict,
         });
+        for expected in self.expected.iter().filter(|e| outcomes && self.outcomes.iter().any(|o| o.id == e.outcome)) {
+            context.journal.write(Event::Expected(expected.clone()));
+        }
         if let Some(run) = self.nothing_failed.as_ref().filter(|_| outcomes) {
             let message = text::current().with("warning-nothing-failed", &[("run", run)]);
             context.journal.write(Event::Warning { message });

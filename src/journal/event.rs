@@ -209,6 +209,19 @@ pub struct CommandRecord {
     pub stderr: String,
 }
 
+/// An entry of the ledger of expected failures that applies to a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expected {
+    /// Id of the outcome that is expected to fail.
+    pub outcome: String,
+    /// Why.
+    pub reason: String,
+    /// Who looks after it.
+    pub owner: String,
+    /// The last day on which it holds, in UTC.
+    pub expires: jiff::civil::Date,
+}
+
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "event")]
@@ -242,6 +255,8 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         strict: bool,
     },
+    /// An outcome is expected to fail. Its verdict is recorded as it is; reports say what the entry makes of it.
+    Expected(Expected),
     /// A fact about the environment, for example `kubernetes` = `v1.33.4`. A later one replaces an earlier one of the same name.
     Fact {
         /// Name.

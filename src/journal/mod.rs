@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 
 pub use event::{
-    CommandRecord, Confidence, Diagnosis, Event, FORMAT_VERSION, Fidelity, OutcomeInfo, OutcomeKind, Record, StageInfo, StageResult,
-    Transcript, Verdict,
+    CommandRecord, Confidence, Diagnosis, Event, Expected, FORMAT_VERSION, Fidelity, OutcomeInfo, OutcomeKind, Record, StageInfo,
+    StageResult, Transcript, Verdict,
 };
 pub use redact::{Redactor, Secret};
 
@@ -246,6 +246,12 @@ mod tests {
                 not_selected: vec!["very-secret-value".into()],
                 strict: true,
             },
+            Event::Expected(Expected {
+                outcome: "o".into(),
+                reason: "very-secret-value".into(),
+                owner: "w".into(),
+                expires: jiff::civil::date(2026, 12, 31),
+            }),
             Event::Fact { name: "n".into(), value: "v".into() },
             Event::StandIn { component: "ztunnel".into(), image: "i".into() },
             Event::Warning { message: "very-secret-value".into() },

@@ -17,7 +17,7 @@ mod look;
 mod recordings;
 mod rerun;
 mod selection;
-mod shown;
+pub(crate) mod shown;
 mod stable;
 mod standin;
 mod token;

@@ -7,9 +7,11 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use crate::journal::{self, Event, JournalError, Record, Verdict};
+use crate::report::{Ruling, Summary};
 use crate::session::Session;
 
-/// What a run did not end well: what failed, what was blocked, and what has no verdict because the journal was cut.
+/// What a run did not end well: what failed without being expected to, what passed although it was expected to fail, what was blocked, and
+/// what has no verdict because the journal was cut.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rerun {
     /// Id of that run.
@@ -23,13 +25,13 @@ impl Rerun {
     #[must_use]
     pub fn of(records: &[Record]) -> Option<Self> {
         let (run, mut outcomes) = records.iter().find_map(|record| announced(&record.event))?;
-        for record in records {
-            if let Event::OutcomeFinished { outcome, verdict, .. } = &record.event {
-                match verdict {
-                    Verdict::Passed | Verdict::Skipped { .. } | Verdict::Unsupported { .. } => outcomes.remove(outcome),
-                    Verdict::Failed { .. } | Verdict::Blocked { .. } => outcomes.insert(outcome.clone()),
-                };
-            }
+        for outcome in Summary::fold(records).outcomes {
+            let Some(verdict) = outcome.verdict() else { continue };
+            let id = outcome.info.id.clone();
+            match (outcome.ruling(), verdict) {
+                (Some(Ruling::UnexpectedPass), _) | (None, Verdict::Failed { .. } | Verdict::Blocked { .. }) => outcomes.insert(id),
+                (Some(Ruling::ExpectedFailure), _) | (None, _) => outcomes.remove(&id),
+            };
         }
         Some(Self { run, outcomes })
     }

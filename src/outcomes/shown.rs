@@ -12,7 +12,7 @@ static CONTROL: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\x1b\[[0-9;?]*[ 
 static WORD: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\{[a-z]+\}").expect("a valid pattern"));
 
 /// What a word in braces stands for.
-fn wildcard(word: &str) -> Option<&'static str> {
+pub(crate) fn wildcard(word: &str) -> Option<&'static str> {
     Some(match word {
         // Kubernetes makes names of letters and digits that spell nothing (`k8s.io/apimachinery/pkg/util/rand`).
         "{hash}" => "[bcdfghjklmnpqrstvwxz2456789]+",
@@ -27,7 +27,7 @@ fn wildcard(word: &str) -> Option<&'static str> {
 }
 
 /// A line without what only a terminal makes of it.
-pub(super) fn plain(line: &str) -> String {
+pub(crate) fn plain(line: &str) -> String {
     let text = CONTROL.replace_all(line, "");
     let kept: String = text.chars().filter(|c| c.is_ascii() || c.is_alphabetic()).collect();
     kept.split_whitespace().collect::<Vec<_>>().join(" ")

@@ -8,6 +8,9 @@ use serde_json::Value;
 use crate::journal::{Diagnosis, Event, Fidelity, OutcomeInfo, OutcomeKind, Record, StageInfo, StageResult, Transcript, Verdict};
 use crate::mirror::record::{Access, Asked};
 
+pub use super::counts::{Counts, exit_code};
+use super::expected::{Expectation, Ruling};
+
 /// What [`Event::RunStarted`] says about the run, without its plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunInfo {
@@ -112,6 +115,8 @@ pub struct OutcomeSummary {
     pub info: OutcomeInfo,
     /// Where it stands.
     pub state: OutcomeState,
+    /// The entry of the ledger that says that it fails.
+    pub expected: Option<Expectation>,
 }
 
 impl OutcomeSummary {
@@ -136,8 +141,9 @@ impl OutcomeSummary {
         self.info.kind != OutcomeKind::Defect
     }
 
-    fn failed(&self) -> bool {
-        matches!(self.verdict(), Some(Verdict::Failed { .. }))
+    /// Whether it failed, and nobody expected that.
+    pub(super) fn failed(&self) -> bool {
+        matches!(self.verdict(), Some(Verdict::Failed { .. })) && self.ruling().is_none()
     }
 
     fn blocked(&self) -> bool {
@@ -191,25 +197,6 @@ impl Recorded {
             Asked::Proxy { .. } => self.proxy += 1,
         }
     }
-}
-
-/// Outcomes by verdict. They always add up to the number of outcomes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// The claim holds.
-    pub passed: usize,
-    /// The claim does not hold.
-    pub failed: usize,
-    /// A stage that they need failed.
-    pub blocked: usize,
-    /// Someone asked to leave them out.
-    pub skipped: usize,
-    /// The environment lacks a capability.
-    pub unsupported: usize,
-    /// No verdict was recorded.
-    pub not_judged: usize,
-    /// Those of `failed` that are of kind defect, which never gate.
-    pub failed_not_gating: usize,
 }
 
 /// The first thing to look at.
@@ -269,7 +256,7 @@ impl Summary {
 
     /// Adds one record, so that live progress needs no second fold.
     pub fn apply(&mut self, record: &Record) {
-        self.started.get_or_insert(record.at);
+        let at = *self.started.get_or_insert(record.at);
         self.last = Some(record.at);
         match &record.event {
             Event::RunStarted {
@@ -305,6 +292,7 @@ impl Summary {
                     self.outcome(&info.id).info = info.clone();
                 }
             }
+            Event::Expected(entry) => self.outcome(&entry.outcome).expected = Some(Expectation::of(entry, at)),
             Event::Fact { name, value } => {
                 self.facts.insert(name.clone(), value.clone());
             }
@@ -357,27 +345,8 @@ impl Summary {
         }
     }
 
-    /// Outcomes by verdict.
-    #[must_use]
-    pub fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
-        for outcome in &self.outcomes {
-            match outcome.verdict() {
-                None => counts.not_judged += 1,
-                Some(Verdict::Passed) => counts.passed += 1,
-                Some(Verdict::Failed { .. }) => {
-                    counts.failed += 1;
-                    counts.failed_not_gating += usize::from(!outcome.gates());
-                }
-                Some(Verdict::Blocked { .. }) => counts.blocked += 1,
-                Some(Verdict::Skipped { .. }) => counts.skipped += 1,
-                Some(Verdict::Unsupported { .. }) => counts.unsupported += 1,
-            }
-        }
-        counts
-    }
-
-    /// The first failed stage, else the first failed outcome, else the first blocked one. What gates comes before what does not.
+    /// The first failed stage, else the first failed outcome, else the first blocked one, else the first that has outlived its entry of the
+    /// ledger. What gates comes before what does not; what fails as expected is none.
     #[must_use]
     pub fn first_failure(&self) -> Option<Failure<'_>> {
         if let Some(stage) = self.stages.iter().find(|s| s.failed()) {
@@ -386,6 +355,7 @@ impl Summary {
         let find = |test: fn(&OutcomeSummary) -> bool| self.outcomes.iter().find(|o| test(o));
         find(|o| o.failed() && o.gates())
             .or_else(|| find(|o| o.blocked() && o.gates()))
+            .or_else(|| find(|o| o.gates() && (o.ruling() == Some(Ruling::UnexpectedPass) || o.expired())))
             .or_else(|| find(OutcomeSummary::failed))
             .or_else(|| find(OutcomeSummary::blocked))
             .map(Failure::Outcome)
@@ -458,30 +428,12 @@ impl Summary {
                 sentence: None,
                 hint: String::new(),
             };
-            self.outcomes.push(OutcomeSummary { info, state: OutcomeState::Pending });
+self.outcomes.push(OutcomeSummary { info, state: OutcomeState::Pending, expected: None });
             self.places.insert(id.to_owned(), self.outcomes.len() - 1);
             self.outcomes.len() - 1
         });
         &mut self.outcomes[index]
     }
-}
-
-/// The exit code that the verdicts ask for: 3 a stage failed, 1 a gating outcome failed or is blocked though every stage is fine,
-/// else 0. `strict` makes skipped and unsupported outcomes gate too.
-///
-/// This judges what is recorded so far, which a command needs before it writes [`Event::RunFinished`]. The exit code of a run that
-/// ended is [`Summary::finished`], since teardown and interruption have a say in it as well.
-#[must_use]
-pub fn exit_code(summary: &Summary, strict: bool) -> u8 {
-    if summary.stages.iter().any(StageSummary::failed) {
-        return 3;
-    }
-    let gates = |outcome: &OutcomeSummary| match outcome.verdict() {
-        Some(Verdict::Failed { .. } | Verdict::Blocked { .. }) => outcome.gates(),
-        Some(Verdict::Skipped { .. } | Verdict::Unsupported { .. }) => strict && outcome.gates(),
-        Some(Verdict::Passed) | None => false,
-    };
-    u8::from(summary.outcomes.iter().any(gates))
 }
 
 /// Milliseconds between two moments, 0 when the clock went back.

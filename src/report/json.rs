@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::journal::{StageResult, Verdict};
 
+use super::expected::Expectation;
 use super::fold::{Failure, OutcomeState, OutcomeSummary, StageState, StageSummary, Summary, elapsed_ms};
 
 /// The value of `schema`.
@@ -41,6 +42,8 @@ pub fn render(summary: &Summary) -> Value {
             "blocked": counts.blocked,
             "skipped": counts.skipped,
             "unsupported": counts.unsupported,
+            "expected": counts.expected,
+            "unexpected": counts.unexpected,
             "notJudged": counts.not_judged,
             "notSelected": summary.not_selected.len(),
         },
@@ -119,29 +122,26 @@ fn outcome(outcome: &OutcomeSummary) -> Value {
             out.insert("durationMs".into(), json!(duration_ms));
             out.insert("evidence".into(), json!(evidence));
             out.insert("diagnoses".into(), json!(diagnoses));
-            let word = match verdict {
-                Verdict::Passed => "passed",
-                Verdict::Failed { reason } => {
+            match verdict {
+                Verdict::Passed => {}
+                Verdict::Failed { reason } | Verdict::Skipped { reason } => {
                     out.insert("reason".into(), json!(reason));
-                    "failed"
                 }
                 Verdict::Blocked { by } => {
                     out.insert("blockedBy".into(), json!(by));
-                    "blocked"
-                }
-                Verdict::Skipped { reason } => {
-                    out.insert("reason".into(), json!(reason));
-                    "skipped"
                 }
                 Verdict::Unsupported { capability, reason } => {
                     out.insert("capability".into(), json!(capability));
                     out.insert("reason".into(), json!(reason));
-                    "unsupported"
                 }
-            };
-            ("judged", Some(word))
+            }
+            ("judged", outcome.word())
         }
     };
+    if let Some(Expectation { entry, expired }) = &outcome.expected {
+        let entry = json!({"reason": entry.reason, "owner": entry.owner, "expires": entry.expires, "expired": expired});
+        out.insert("expected".into(), entry);
+    }
     out.insert("state".into(), json!(state));
     out.insert("verdict".into(), json!(verdict));
     Value::Object(out)

@@ -6,6 +6,7 @@ use quick_junit::{NonSuccessKind, Property, Report, SerializeError, TestCase, Te
 
 use crate::journal::{Diagnosis, Fidelity, StageResult, Verdict};
 
+use super::expected::{Expectation, Ruling};
 use super::fold::{OutcomeState, OutcomeSummary, StageState, StageSummary, Summary, exit_code};
 use super::layout::{clean, one_line};
 
@@ -136,6 +137,9 @@ fn outcome_status(summary: &Summary, outcome: &OutcomeSummary, stage_failed: boo
         };
     };
     let strict = summary.strict() && outcome.gates();
+    if let Some(status) = ledger_status(outcome, verdict) {
+        return status;
+    }
     let strictly = |ty: &str, message: &str| bad(NonSuccessKind::Failure, ty, &format!("{message} (strict)"), &outcome.info.hint);
     match verdict {
         Verdict::Passed => TestCaseStatus::success(),
@@ -157,6 +161,23 @@ fn outcome_status(summary: &Summary, outcome: &OutcomeSummary, stage_failed: boo
         }
         Verdict::Unsupported { capability, reason } => skipped(&format!("unsupported: needs {capability}: {reason}")),
     }
+}
+
+/// What an entry of the ledger makes of a verdict, where it changes it.
+fn ledger_status(outcome: &OutcomeSummary, verdict: &Verdict) -> Option<TestCaseStatus> {
+    let Expectation { entry, expired } = outcome.expected.as_ref()?;
+    let until = format!("until {} ({}): {}", entry.expires, entry.owner, entry.reason);
+    let (ty, message) = match (outcome.ruling(), verdict) {
+        (Some(Ruling::ExpectedFailure), Verdict::Failed { reason }) => {
+            return Some(skipped(&format!("expected failure {until}: {reason}")));
+        }
+        (Some(_), _) => ("unexpected-pass", format!("passed, but is expected to fail {until}")),
+        // A failure says more than that nobody expects it any longer.
+        (None, Verdict::Failed { .. }) => return None,
+        (None, _) if *expired => ("ledger-expired", format!("{}; the entry of the ledger has expired: {until}", outcome.word()?)),
+        (None, _) => return None,
+    };
+    Some(if outcome.gates() { bad(NonSuccessKind::Failure, ty, &message, "") } else { skipped(&message) })
 }
 
 fn explain(text: &mut String, diagnoses: &[Diagnosis], hint: Option<&str>) {

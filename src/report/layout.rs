@@ -5,7 +5,8 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use crate::journal::{StageResult, Verdict};
 use crate::text::Texts;
 
-use super::fold::StageState;
+use super::expected::Ruling;
+use super::fold::{OutcomeSummary, StageState};
 
 /// How to render for a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +82,8 @@ pub(super) enum Mark {
     Unsupported,
     Running,
     Pending,
+    Expected,
+    Unexpected,
 }
 
 impl Mark {
@@ -92,6 +95,15 @@ impl Mark {
             Some(Verdict::Skipped { .. }) => Self::LeftOut,
             Some(Verdict::Unsupported { .. }) => Self::Unsupported,
             None => Self::Pending,
+        }
+    }
+
+    /// That of its verdict, with what the ledger makes of it.
+    pub(super) fn of_outcome(outcome: &OutcomeSummary) -> Self {
+        match outcome.ruling() {
+            Some(Ruling::ExpectedFailure) => Self::Expected,
+            Some(Ruling::UnexpectedPass) => Self::Unexpected,
+            None => Self::of_verdict(outcome.verdict()),
         }
     }
 
@@ -123,15 +135,19 @@ impl Mark {
             (Self::Running, true) => ">",
             (Self::Pending, false) => "·",
             (Self::Pending, true) => ".",
+            (Self::Expected, false) => "≈",
+            (Self::Expected, true) => "~",
+            (Self::Unexpected, false) => "≠",
+            (Self::Unexpected, true) => "#",
         }
     }
 
     pub(super) fn tone(self) -> Tone {
         match self {
             Self::Good => Tone::Good,
-            Self::Bad => Tone::Bad,
+            Self::Bad | Self::Unexpected => Tone::Bad,
             Self::Blocked | Self::Unsupported | Self::Running => Tone::Caution,
-            Self::LeftOut | Self::Pending => Tone::Faint,
+            Self::LeftOut | Self::Pending | Self::Expected => Tone::Faint,
         }
     }
 

@@ -1,5 +1,10 @@
 //! Forms of a journal. Each is a pure function of its records, so any journal, also one that was cut, can be reported again.
 
+mod counts;
+pub mod diff;
+mod expected;
+#[cfg(test)]
+mod expected_tests;
 mod fold;
 pub mod json;
 pub mod junit;
@@ -11,5 +16,6 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use expected::{Expectation, Ruling};
 pub use fold::{Collected, Counts, Failure, Finished, OutcomeState, OutcomeSummary, RunInfo, StageState, StageSummary, Summary, exit_code};
 pub use layout::Style;

@@ -2,9 +2,10 @@
 
 use jiff::Timestamp;
 
-use crate::journal::{Event, Fidelity, Record, StageResult, Verdict};
+use crate::journal::{Event, Expected, Fidelity, Record, StageResult, Verdict};
 use crate::text::Texts;
 
+use super::expected::Ruling;
 use super::fold::{Collected, OutcomeState, StageState, Summary, elapsed_ms};
 use super::layout::{Mark, Style, Tone, one_line, seconds, shorten};
 use super::terminal::tree;
@@ -20,6 +21,10 @@ pub fn line(record: &Record, texts: &Texts, verbose: bool) -> Option<String> {
             });
             let args = [("command", command.as_str()), ("backend", backend), ("fidelity", &fidelity), ("run", run)];
             texts.with("report-progress-run", &args)
+        }
+        Event::Expected(Expected { outcome, reason, owner, expires }) => {
+            let date = expires.to_string();
+            texts.with("report-progress-expected", &[("id", outcome.as_str()), ("expires", &date), ("owner", owner), ("reason", reason)])
         }
         Event::StandIn { component, image } => {
             texts.with("report-progress-stand-in", &[("component", component.as_str()), ("image", image)])
@@ -90,6 +95,32 @@ pub fn line(record: &Record, texts: &Texts, verbose: bool) -> Option<String> {
         | Event::CommandFinished(_) => return None,
     };
     Some(one_line(&text))
+}
+
+/// Plain lines of one run, which say with a verdict what the ledger of expected failures makes of it. [`line`] knows one record only.
+#[derive(Debug, Clone, Default)]
+pub struct Lines {
+    summary: Summary,
+}
+
+impl Lines {
+    /// The line for the next record of the run, if it is worth one.
+    #[must_use]
+    pub fn line(&mut self, record: &Record, texts: &Texts, verbose: bool) -> Option<String> {
+        self.summary.apply(record);
+        let Event::OutcomeFinished { outcome: id, verdict, .. } = &record.event else { return line(record, texts, verbose) };
+        let outcome = self.summary.outcomes.iter().find(|o| o.info.id == *id);
+        let Some((ruling, expected)) = outcome.and_then(|o| Some((o.ruling()?, o.expected.as_ref()?))) else {
+            return line(record, texts, verbose);
+        };
+        let (word, reason) = match (ruling, verdict) {
+            (Ruling::ExpectedFailure, Verdict::Failed { reason }) => ("report-expected-failure", reason),
+            (Ruling::ExpectedFailure, _) => ("report-expected-failure", &expected.entry.reason),
+            (Ruling::UnexpectedPass, _) => ("report-unexpected-pass", &expected.entry.reason),
+        };
+        let word = texts.get(word);
+        Some(one_line(&texts.with("report-progress-outcome-why", &[("verdict", word.as_str()), ("id", id), ("reason", reason)])))
+    }
 }
 
 /// Bytes in mebibytes to a tenth, rounded up, in whole numbers.

@@ -8,6 +8,8 @@ use crate::text::Texts;
 use super::fold::{Failure, OutcomeState, OutcomeSummary, StageState, StageSummary, Summary, elapsed_ms, exit_code};
 use super::layout::{Mark, Style, Tone, left, one_line, right, seconds, shorten, wrap};
 
+mod outcomes;
+
 /// Lines of evidence shown in full; the JSON form has everything.
 const EVIDENCE_LINES: usize = 40;
 
@@ -19,6 +21,7 @@ pub fn render(summary: &Summary, texts: &Texts, style: Style) -> String {
     page.notes();
     page.stages();
     page.outcomes();
+    page.ledger();
     page.first_failure();
     page.other_failures();
     page.in_progress();
@@ -194,29 +197,6 @@ impl Page<'_> {
         }
     }
 
-    fn outcome_row(&self, outcome: &OutcomeSummary) -> Row {
-        let mut mark = Mark::of_verdict(outcome.verdict());
-        let (time, note) = match &outcome.state {
-            OutcomeState::Pending => (String::new(), self.text("report-not-judged", &[])),
-            OutcomeState::Running { since } => {
-                mark = Mark::Running;
-                let time = self.summary.last.map_or(0, |last| elapsed_ms(*since, last));
-                (seconds(self.texts, time), self.text("report-outcome-running", &[]))
-            }
-            OutcomeState::Judged { verdict, duration_ms, .. } => match verdict {
-                Verdict::Passed => (seconds(self.texts, *duration_ms), String::new()),
-                Verdict::Failed { .. } if !outcome.gates() => {
-                    (seconds(self.texts, *duration_ms), self.text("report-failed-not-gating", &[]))
-                }
-                Verdict::Failed { .. } => (seconds(self.texts, *duration_ms), self.text("report-failed", &[])),
-                Verdict::Blocked { by } => (String::new(), self.text("report-blocked-by", &[("by", by)])),
-                Verdict::Skipped { reason } => (String::new(), self.text("report-skipped", &[("reason", reason)])),
-                Verdict::Unsupported { capability, .. } => (String::new(), self.text("report-unsupported", &[("capability", capability)])),
-            },
-        };
-        Row { indent: 4, mark, name: one_line(&outcome.info.id), title: one_line(&outcome.info.title), time, note }
-    }
-
     /// Rows in aligned columns: mark, name, time, then the title and its note, which share what is left of the width. Where it does not
     /// suffice the title is shortened first, then the note; never the name.
     fn table(&mut self, rows: &[Row]) {
@@ -265,7 +245,7 @@ impl Page<'_> {
             }
             Failure::Outcome(outcome) => {
                 let title = self.text("report-failure-outcome", &[("id", &outcome.info.id), ("title", &outcome.info.title)]);
-                let mark = Mark::of_verdict(outcome.verdict());
+                let mark = Mark::of_outcome(outcome);
                 self.labelled(2, mark.symbol(self.style.ascii), Some(mark.tone()), &title);
                 if let OutcomeState::Judged { verdict, evidence, diagnoses, .. } = &outcome.state {
                     let reason = self.reason(verdict);
@@ -355,6 +335,8 @@ impl Page<'_> {
         }
         for outcome in self.summary.outcomes.iter().filter(|o| first != Some(Failure::Outcome(o))) {
             match outcome.verdict() {
+                // What the ledger says of them stands under its own heading.
+                _ if outcome.ruling().is_some() => {}
                 Some(Verdict::Failed { reason }) => lines.push((Mark::Bad, format!("{}: {reason}", outcome.info.id))),
                 Some(Verdict::Blocked { by }) => match blocked.iter_mut().find(|(stage, _)| stage == by) {
                     Some((_, count)) => *count += 1,
@@ -452,6 +434,11 @@ impl Page<'_> {
         if !self.summary.not_selected.is_empty() {
             let count = self.summary.not_selected.len().to_string();
             verdicts.push_str(&self.text("report-counts-not-selected", &[("count", &count)]));
+        }
+        for (key, count) in [("report-counts-expected", counts.expected), ("report-counts-unexpected", counts.unexpected)] {
+            if count > 0 {
+                verdicts.push_str(&self.text(key, &[("count", &count.to_string())]));
+            }
         }
         // A cut journal has no exit code; to print the one that its verdicts ask for could look like success.
         let exit = match self.summary.finished {

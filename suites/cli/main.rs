@@ -9,6 +9,8 @@
 //! - `collect`: the bundle of a cluster, of a cluster that is gone, and of nothing
 //! - `existing`: a cluster that is there is judged, and neither it nor the kubeconfig that names it is changed
 //! - `prove`: every fault on a simulated cluster
+//! - `ledger`: what is expected to fail
+//! - `diff`: what changed between two runs
 //! - `lint`: the guide's own files are explained
 //! - `interrupt`: a signal in the middle of `kind create cluster`
 //!
@@ -24,7 +26,9 @@ mod tools;
 mod catalogue;
 mod collect;
 mod crash;
+mod diff;
 mod interrupt;
+mod ledger;
 mod lint;
 mod nothing_there;
 mod plan;

@@ -31,7 +31,7 @@ fn last_line(said: &Said) -> &str {
 }
 
 /// Takes from the cluster what the outcomes about the admin user need.
-fn unbind(machine: &Machine) {
+pub(crate) fn unbind(machine: &Machine) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let client = meshproof::cluster::client(&machine.state().join("kubeconfig"), "kind-istio-cluster").await.expect("a client");
@@ -164,6 +164,8 @@ fn the_list_shows_what_would_be_judged() {
 #[case::select_for_stages(&["list", "stages", "--select", "istio"], &["only run, verify and list outcomes take --select"])]
 #[case::skip_for_a_list(&["list", "outcomes", "--skip", "istio=x"], &["only run and verify take --skip"])]
 #[case::rerun_for_down(&["down", "--rerun-failed"], &["only run and verify take --rerun-failed"])]
+#[case::a_ledger_for_up(&["up", "--expected-failures", "l.yaml"], &["only run and verify take --expected-failures"])]
+#[case::no_ledger(&["run", "--expected-failures", "l.yaml"], &["cannot read the expected failures l.yaml"])]
 #[case::strict_for_a_plan(&["plan", "--strict"], &["only run and verify take --strict"])]
 fn a_mistake_makes_nothing(#[case] args: &[&str], #[case] words: &[&str]) {
     let machine = Machine::new();

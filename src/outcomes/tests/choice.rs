@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::journal::{Event, FORMAT_VERSION, Fidelity, Journal, Verdict, parse};
+use crate::journal::{Event, Expected, FORMAT_VERSION, Fidelity, Journal, Verdict, parse};
 use crate::outcomes::{
     Checked, Choice, ChoiceError, Chosen, Environment, Look, Outcome, Rerun, Selection, Skip, block_all, builtin, judge_all,
 };
@@ -153,6 +153,26 @@ fn only_what_failed_or_was_blocked_or_has_no_verdict_is_judged_again() {
     let error = Choice { rerun_failed: true, ..select("istio") }.of(&builtin(), &session).unwrap_err();
     assert!(matches!(&error, ChoiceError::NothingLeft { run, left, .. } if run == "1" && left.len() == 3), "{error}");
     assert!(error.hint().is_some());
+}
+
+#[test]
+fn what_failed_as_expected_is_not_judged_again_and_what_passed_unexpectedly_is() {
+    let expected = |outcome: &str, year: i16| {
+        let expires = jiff::civil::date(year, 12, 31);
+        Event::Expected(Expected { outcome: outcome.into(), reason: "r".into(), owner: "o".into(), expires })
+    };
+    let events = vec![
+        started("1", &[NAMED, READY, CRDS, "istio.istiod.ready"]),
+        expected(NAMED, 9999),
+        expected(READY, 9999),
+        expected(CRDS, 2001),
+        finished(NAMED, failed()),
+        finished(READY, Verdict::Passed),
+        finished(CRDS, failed()),
+        finished("istio.istiod.ready", Verdict::Passed),
+    ];
+    let (_dir, session) = session(&[("1", events)]);
+    assert_eq!(ids(&chosen(&again(), &session).outcomes), [READY, CRDS], "an entry that has expired excuses nothing");
 }
 
 #[test]
