@@ -1,10 +1,16 @@
 //! Forms of a journal. Each is a pure function of its records, so any journal, also one that was cut, can be reported again.
 
+pub mod conformance;
+#[cfg(test)]
+mod cut_tests;
 mod fold;
+mod form;
 pub mod json;
 pub mod junit;
 mod layout;
+pub mod markdown;
 pub mod progress;
+pub mod schema;
 pub mod terminal;
 #[cfg(test)]
 mod testing;
@@ -12,4 +18,5 @@ mod testing;
 mod tests;
 
 pub use fold::{Collected, Counts, Failure, Finished, OutcomeState, OutcomeSummary, RunInfo, StageState, StageSummary, Summary, exit_code};
+pub use form::{Form, FormFile, RenderError, UnknownForm, WriteError, render, write};
 pub use layout::Style;

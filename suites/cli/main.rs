@@ -9,6 +9,7 @@
 //! - `collect`: the bundle of a cluster, of a cluster that is gone, and of nothing
 //! - `existing`: a cluster that is there is judged, and neither it nor the kubeconfig that names it is changed
 //! - `prove`: every fault on a simulated cluster
+//! - `report`: any form from a journal that may be cut, and the forms that a run writes into files
 //! - `lint`: the guide's own files are explained
 //! - `interrupt`: a signal in the middle of `kind create cluster`
 //!
@@ -30,6 +31,7 @@ mod nothing_there;
 mod plan;
 mod preflight;
 mod prove;
+mod report;
 mod selection;
 mod sessions;
 mod spec_errors;
