@@ -42,6 +42,9 @@ pub(super) fn fits(global: &Global, command: &Command) -> Result<(), Failure> {
     if global.select.is_some() && !judges && !lists {
         return Err(refused("run, verify and list outcomes", "--select"));
     }
+    if !global.report.is_empty() && !judges && !matches!(command, Command::Up) {
+        return Err(refused("run, up and verify", "--report"));
+    }
     let others = [
         ("--skip", !global.skip.is_empty()),
         ("--rerun-failed", global.rerun_failed),

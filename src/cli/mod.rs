@@ -12,6 +12,7 @@ mod lint;
 mod plan;
 mod progress;
 mod prove;
+mod report;
 mod run;
 mod select;
 mod sessions;
@@ -68,6 +69,10 @@ struct Global {
     /// Also write a `JUnit` report to this file.
     #[arg(long, global = true, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// Write the report in this form to this file when the work has ended, however it ended, for example markdown=summary.md; can be given
+    /// several times. Of `run`, `up` and `verify`. Forms: those of `meshproof report --as`.
+    #[arg(long, global = true, value_name = "FORM=FILE")]
+    report: Vec<crate::report::FormFile>,
     /// Judge only these outcomes, for example "istio, section:2.1.2 and not kind:hardening". Of `run`, `verify` and `list outcomes`.
     #[arg(long, global = true, value_name = "EXPR")]
     select: Option<String>,
@@ -194,6 +199,25 @@ enum Command {
     Prove {
         /// Only these faults, or those of these chapters, for example `dashboard.no-pods istio`.
         faults: Vec<String>,
+    },
+    /// Write the report of a run again, in any form, from its journal; works on a journal that was cut, and needs no environment.
+    Report {
+        /// A run of this environment by its id, a journal file, a directory with a journal.jsonl, or - for standard input. Without it: the
+        /// newest run that provisioned or judged something.
+        #[arg(value_name = "RUN|FILE")]
+        source: Option<String>,
+        /// The form: terminal, json, junit, markdown or conformance. Without it that of --format.
+        #[arg(long = "as", value_name = "FORM")]
+        form: Option<crate::report::Form>,
+        /// The file that it goes to. Without it: standard output.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Print a JSON Schema of what meshproof writes.
+    Schema {
+        /// Of what.
+        #[arg(value_enum)]
+        what: report::Schema,
     },
     /// Say what is wrong with hosts.toml files of containerd and with systemd drop-ins of a proxy; the mirrors and the kind release of the spec
     /// are what they are judged by.
@@ -326,6 +350,8 @@ async fn dispatch(cli: &Cli) -> Result<u8, Failure> {
         Command::Plan => plan::plan(global).await,
         Command::List { what } => catalogue::list(global, *what),
         Command::Prove { faults } => prove::command(global, faults).await,
+        Command::Report { source, form, out } => report::report(global, source.as_deref(), *form, out.as_deref()),
+        Command::Schema { what } => report::schema(global, *what),
         Command::Lint { files } => lint::lint(global, files),
         Command::Diff { before, after, markdown } => diff::diff(global, before, after, *markdown),
         Command::Explain { id } => catalogue::explain(global, id),

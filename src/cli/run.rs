@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::progress::Progress;
-use super::{Failure, Format, Global, choice, ledger, print, print_json, select, sessions};
+use super::{Failure, Format, Global, choice, ledger, print, print_json, report as files, select, sessions};
 use crate::cluster::{Installs, Teardown};
 use crate::harness::{Harness, Keep, Purpose};
 use crate::report::{Style, Summary, json, junit, terminal};
@@ -64,7 +64,9 @@ pub(super) async fn run(global: &Global, work: Work) -> Result<u8, Failure> {
     let code = if let Some(code) = ended {
         // A `verify` that finds no environment has its report as well, for programs.
         if code.is_err() && (global.format != Format::Human || global.junit.is_some()) {
-            report(global, &harness)?;
+            report(global, &harness, work)?;
+        } else if code.is_err() {
+            files::written(global, &Summary::fold(&harness.context.journal.records()), work)?;
         }
         code?
     } else {
@@ -72,7 +74,7 @@ pub(super) async fn run(global: &Global, work: Work) -> Result<u8, Failure> {
         harness.interrupted();
         130
     };
-    let reported = report(global, &harness);
+    let reported = report(global, &harness, work);
     if let Some(e) = harness.context.journal.take_error() {
         tell(&text::current().with("warning-journal-broken", &[("error", &e.to_string())]));
     }
@@ -102,7 +104,10 @@ pub(super) async fn run(global: &Global, work: Work) -> Result<u8, Failure> {
         return Ok(if code == 0 && !done.remains.is_empty() { 4 } else { code });
     }
     if code == 130 {
-        // The terminal that would get the report may be what went away.
+        // The terminal that would get the report may be what went away, but a file that was asked for and is not there must be told.
+        if let Err(e) = reported {
+            tell(&text::current().with("cli-warning", &[("text", &e.chain.join(": "))]));
+        }
         remains(&harness);
     } else {
         reported?;
@@ -163,16 +168,21 @@ fn keeps(harness: &Harness, code: u8) -> bool {
     }
 }
 
-/// Writes the result of a run in the form that was asked for.
-fn report(global: &Global, harness: &Harness) -> Result<(), Failure> {
+/// Writes the result of a run in the forms that were asked for. One that cannot be written keeps no other from being written.
+fn report(global: &Global, harness: &Harness, work: Work) -> Result<(), Failure> {
     let summary = Summary::fold(&harness.context.journal.records());
-    let xml = || junit::render(&summary).map_err(|e| Failure::new(1, &e, None));
+    let written = files::written(global, &summary, work);
+    said(global, &summary).and(written)
+}
+
+/// Writes what `--format` and `--junit` ask for.
+fn said(global: &Global, summary: &Summary) -> Result<(), Failure> {
+    let xml = || junit::render(summary).map_err(|e| Failure::new(1, &e, None));
     match global.format {
         Format::Human => {
-            let style = Style { color: std::io::stdout().is_terminal() && !global.no_color, width: width(), ..Style::default() };
-            print(&terminal::render(&summary, text::current(), style))?;
+            print(&terminal::render(summary, text::current(), style(global)))?;
         }
-        Format::Json => print_json(&json::render(&summary))?,
+        Format::Json => print_json(&json::render(summary))?,
         Format::Junit => print(&xml()?)?,
     }
     if let Some(path) = &global.junit {
@@ -217,6 +227,11 @@ impl Signals {
             _ = hangup.recv() => {}
         }
     }
+}
+
+/// How to write for standard output.
+pub(super) fn style(global: &Global) -> Style {
+    Style { color: std::io::stdout().is_terminal() && !global.no_color, width: width(), ..Style::default() }
 }
 
 /// Columns of the terminal that standard output goes to; generous where it goes elsewhere.

@@ -428,7 +428,7 @@ impl Summary {
                 sentence: None,
                 hint: String::new(),
             };
-self.outcomes.push(OutcomeSummary { info, state: OutcomeState::Pending, expected: None });
+            self.outcomes.push(OutcomeSummary { info, state: OutcomeState::Pending, expected: None });
             self.places.insert(id.to_owned(), self.outcomes.len() - 1);
             self.outcomes.len() - 1
         });

@@ -1,4 +1,5 @@
-//! The report for programs. Its shape is versioned by `schema`: fields are added, never renamed or removed within a version.
+//! The report for programs. Its shape is versioned: fields are added, never renamed or removed within a version, and `schema.rs` has it as a
+//! JSON Schema.
 
 use serde_json::{Map, Value, json};
 
@@ -10,6 +11,9 @@ use super::fold::{Failure, OutcomeState, OutcomeSummary, StageState, StageSummar
 /// The value of `schema`.
 pub const SCHEMA: &str = "meshproof.dev/report/v1alpha1";
 
+/// The value of `schemaVersion`, which is that of the published JSON Schema.
+pub const SCHEMA_VERSION: u32 = 1;
+
 /// Renders a folded journal. `exitCode` is null when the journal was cut, so that nobody takes half a run for a green one.
 #[must_use]
 pub fn render(summary: &Summary) -> Value {
@@ -17,6 +21,7 @@ pub fn render(summary: &Summary) -> Value {
     let counts = summary.counts();
     json!({
         "schema": SCHEMA,
+        "schemaVersion": SCHEMA_VERSION,
         "run": run.map(|r| json!({
             "id": r.run,
             "session": r.session,

@@ -7,6 +7,7 @@ mod index;
 mod lease;
 mod lock;
 pub mod reaper;
+mod runs;
 mod standing;
 mod state;
 
@@ -21,6 +22,7 @@ use sha2::{Digest, Sha256};
 pub use index::{Index, Indexed};
 pub use lease::Lease;
 pub use lock::{Holder, LockError, SessionLock};
+pub use runs::PastRun;
 pub use standing::Standing;
 pub use state::{ClusterPhase, ClusterState, KeptCrds, Owner, Phase, STATE_VERSION, State};
 

@@ -58,6 +58,9 @@ const EN: &[(&str, &str)] = &[
     ("ledger.ftl", include_str!("en/ledger.ftl")),
     ("lint.ftl", include_str!("en/lint.ftl")),
     ("outcomes.ftl", include_str!("en/outcomes.ftl")),
+    ("report-conformance.ftl", include_str!("en/report-conformance.ftl")),
+    ("report-files.ftl", include_str!("en/report-files.ftl")),
+    ("report-markdown.ftl", include_str!("en/report-markdown.ftl")),
     ("report.ftl", include_str!("en/report.ftl")),
     ("stages.ftl", include_str!("en/stages.ftl")),
 ];
@@ -73,6 +76,9 @@ const ZH_CN: &[(&str, &str)] = &[
     ("ledger.ftl", include_str!("zh-CN/ledger.ftl")),
     ("lint.ftl", include_str!("zh-CN/lint.ftl")),
     ("outcomes.ftl", include_str!("zh-CN/outcomes.ftl")),
+    ("report-conformance.ftl", include_str!("zh-CN/report-conformance.ftl")),
+    ("report-files.ftl", include_str!("zh-CN/report-files.ftl")),
+    ("report-markdown.ftl", include_str!("zh-CN/report-markdown.ftl")),
     ("report.ftl", include_str!("zh-CN/report.ftl")),
     ("stages.ftl", include_str!("zh-CN/stages.ftl")),
 ];

@@ -11,6 +11,7 @@
 //! - `prove`: every fault on a simulated cluster
 //! - `ledger`: what is expected to fail
 //! - `diff`: what changed between two runs
+//! - `report`: any form from a journal that may be cut, and the forms that a run writes into files
 //! - `lint`: the guide's own files are explained
 //! - `interrupt`: a signal in the middle of `kind create cluster`
 //!
@@ -34,6 +35,7 @@ mod nothing_there;
 mod plan;
 mod preflight;
 mod prove;
+mod report;
 mod selection;
 mod sessions;
 mod spec_errors;
