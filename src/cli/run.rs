@@ -36,6 +36,7 @@ pub(super) async fn run(global: &Global, work: Work) -> Result<u8, Failure> {
     };
     let purpose = if work == Work::Verify { Purpose::Judge } else { Purpose::Provision };
     let progress = Progress::new(global.verbose > 0, !global.no_color);
+    progress.remember(&settings.session, settings.provider.name());
     let mut signals = Signals::catch()?;
     let harness = tokio::select! {
         harness = Harness::begin(settings, name, purpose, progress.listener()) => harness?,
