@@ -58,19 +58,20 @@ impl Progress {
     /// What the journal calls with every record.
     pub(super) fn listener(&self) -> impl Fn(&Record) + Send + Sync + 'static {
         let (state, groups, verbose) = (self.state.clone(), self.groups.clone(), self.verbose);
-        move |record| match &state {
-            Some(state) => state.lock().unwrap_or_else(PoisonError::into_inner).live.push(record),
-            None => {
-                let texts = text::current();
-                // Held until the lines are written: another record must not come between a group and what is in it.
-                let mut groups = groups.as_ref().map(|groups| groups.lock().unwrap_or_else(PoisonError::into_inner));
-                let mut lines = groups.as_mut().map(|groups| groups.before(record, texts)).unwrap_or_default();
-                lines.extend(line(record, texts, verbose));
-                let mut out = std::io::stderr().lock();
-                for line in lines {
-                    // Nothing can be done when standard error is closed.
-                    let _ = writeln!(out, "{line}");
-                }
+        move |record| {
+            if let Some(state) = &state {
+                state.lock().unwrap_or_else(PoisonError::into_inner).live.push(record);
+                return;
+            }
+            let texts = text::current();
+            // Held until the lines are written: another record must not come between a group and what is in it.
+            let mut groups = groups.as_ref().map(|groups| groups.lock().unwrap_or_else(PoisonError::into_inner));
+            let mut lines = groups.as_mut().map(|groups| groups.before(record, texts)).unwrap_or_default();
+            lines.extend(line(record, texts, verbose));
+            let mut out = std::io::stderr().lock();
+            for line in lines {
+                // Nothing can be done when standard error is closed.
+                let _ = writeln!(out, "{line}");
             }
         }
     }
