@@ -9,7 +9,8 @@ use tokio::task::AbortHandle;
 
 use crate::journal::Record;
 use crate::report::Style;
-use crate::report::progress::{Lines, Live, draw};
+use crate::report::progress::{Groups, Lines, Live, draw};
+use crate::session::Session;
 use crate::text;
 
 const REDRAW_EVERY: Duration = Duration::from_millis(120);
@@ -23,6 +24,7 @@ struct State {
 /// Shows what happens until it is ended.
 pub(super) struct Progress {
     state: Option<Arc<Mutex<State>>>,
+    groups: Option<Arc<Mutex<Groups>>>,
     verbose: bool,
 }
 
@@ -41,21 +43,37 @@ impl Progress {
     /// `live` is only heeded on a terminal.
     pub(super) fn new(verbose: bool, live: bool) -> Self {
         let live = live && std::io::stderr().is_terminal();
-        Self { state: live.then(Arc::default), verbose }
+        let github = !live && std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true");
+        Self { state: live.then(Arc::default), groups: github.then(Arc::default), verbose }
+    }
+
+    /// Shows beside the time of a stage how long it took in earlier runs of this session. Only a live display has room for it.
+    pub(super) fn remember(&self, session: &Session, backend: &str) {
+        if let Some(state) = &self.state {
+            let typical = session.typical_stages(backend);
+            state.lock().unwrap_or_else(PoisonError::into_inner).live.expect(typical);
+        }
     }
 
     /// What the journal calls with every record.
     pub(super) fn listener(&self) -> impl Fn(&Record) + Send + Sync + 'static {
-        let (state, verbose) = (self.state.clone(), self.verbose);
-        let lines = Mutex::new(Lines::default());
-        move |record| match &state {
-            Some(state) => state.lock().unwrap_or_else(PoisonError::into_inner).live.push(record),
-            None => {
-                let line = lines.lock().unwrap_or_else(PoisonError::into_inner).line(record, text::current(), verbose);
-                if let Some(line) = line {
-                    // Nothing can be done when standard error is closed.
-                    let _ = writeln!(std::io::stderr().lock(), "{line}");
-                }
+        let (state, groups, verbose) = (self.state.clone(), self.groups.clone(), self.verbose);
+        let plain = Mutex::new(Lines::default());
+        move |record| {
+            if let Some(state) = &state {
+                state.lock().unwrap_or_else(PoisonError::into_inner).live.push(record);
+                return;
+            }
+            let texts = text::current();
+            // Both are held until the lines are written: another record must not come between a group and what is in it.
+            let mut groups = groups.as_ref().map(|groups| groups.lock().unwrap_or_else(PoisonError::into_inner));
+            let mut plain = plain.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut lines = groups.as_mut().map(|groups| groups.before(record, texts)).unwrap_or_default();
+            lines.extend(plain.line(record, texts, verbose));
+            let mut out = std::io::stderr().lock();
+            for line in lines {
+                // Nothing can be done when standard error is closed.
+                let _ = writeln!(out, "{line}");
             }
         }
     }

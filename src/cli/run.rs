@@ -38,6 +38,7 @@ pub(super) async fn run(global: &Global, work: Work) -> Result<u8, Failure> {
     let expected = ledger.map(|ledger| ledger.applying(&settings)).unwrap_or_default();
     let purpose = if work == Work::Verify { Purpose::Judge } else { Purpose::Provision };
     let progress = Progress::new(global.verbose > 0, !global.no_color);
+    progress.remember(&settings.session, settings.provider.name());
     let mut signals = Signals::catch()?;
     let harness = tokio::select! {
         harness = Harness::begin(settings, name, purpose, progress.listener()) => harness?,
@@ -65,8 +66,11 @@ pub(super) async fn run(global: &Global, work: Work) -> Result<u8, Failure> {
         // A `verify` that finds no environment has its report as well, for programs.
         if code.is_err() && (global.format != Format::Human || global.junit.is_some()) {
             report(global, &harness, work)?;
-        } else if code.is_err() {
-            files::written(global, &Summary::fold(&harness.context.journal.records()), work)?;
+        } else if code.is_err()
+            && let Err(e) = files::written(global, &Summary::fold(&harness.context.journal.records()), work)
+        {
+            // Why there is no environment is the error; this one must not hide it.
+            warn(&e);
         }
         code?
     } else {
@@ -106,7 +110,7 @@ pub(super) async fn run(global: &Global, work: Work) -> Result<u8, Failure> {
     if code == 130 {
         // The terminal that would get the report may be what went away, but a file that was asked for and is not there must be told.
         if let Err(e) = reported {
-            tell(&text::current().with("cli-warning", &[("text", &e.chain.join(": "))]));
+            warn(&e);
         }
         remains(&harness);
     } else {
@@ -238,6 +242,11 @@ pub(super) fn style(global: &Global) -> Style {
 pub(super) fn width() -> usize {
     let size = rustix::termios::tcgetwinsize(std::io::stdout());
     size.ok().map(|s| usize::from(s.ws_col)).filter(|w| *w >= 40).unwrap_or(160)
+}
+
+/// Tells an error that does not decide how the command ends.
+fn warn(failure: &Failure) {
+    tell(&text::current().with("cli-warning", &[("text", &failure.chain.join(": "))]));
 }
 
 /// A line for the person, apart from the result.

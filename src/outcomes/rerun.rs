@@ -1,10 +1,6 @@
 //! What an earlier run left to judge again.
 
 use std::collections::BTreeSet;
-use std::io::BufRead;
-use std::path::Path;
-
-use jiff::Timestamp;
 
 use crate::journal::{self, Event, JournalError, Record, Verdict};
 use crate::report::{Ruling, Summary};
@@ -41,10 +37,8 @@ impl Rerun {
     /// # Errors
     /// When its journal cannot be read.
     pub fn find(session: &Session) -> Result<Option<Self>, JournalError> {
-        // Ids of runs are as fine as a second, records as fine as the clock.
-        let last = session.runs().into_iter().filter_map(|run| Some((began(&session.journal(&run))?, run))).max();
-        let Some((_, run)) = last else { return Ok(None) };
-        Ok(Self::of(&journal::read(&session.journal(&run))?))
+        let Some(last) = session.past_runs().into_iter().find(|run| run.outcomes > 0) else { return Ok(None) };
+        Ok(Self::of(&journal::read(&session.journal(&last.id))?))
     }
 }
 
@@ -55,13 +49,4 @@ fn announced(event: &Event) -> Option<(String, BTreeSet<String>)> {
         }
         _ => None,
     }
-}
-
-/// When a run began that announced outcomes. Only the first line is read: a session may have many runs, and journals are long.
-fn began(journal: &Path) -> Option<Timestamp> {
-    let mut line = Vec::new();
-    std::io::BufReader::new(std::fs::File::open(journal).ok()?).read_until(b'\n', &mut line).ok()?;
-    let records = journal::parse(&line);
-    let first = records.first()?;
-    announced(&first.event).map(|_| first.at)
 }

@@ -1,5 +1,7 @@
 //! What a person sees while a run is under way: plain lines, or a live tree on a terminal. Nothing here draws or ticks by itself.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use crate::journal::{Event, Expected, Fidelity, Record, StageResult, Verdict};
@@ -123,6 +125,32 @@ impl Lines {
     }
 }
 
+/// The groups of a GitHub log: one around the stages, one around the outcomes. Stages run at the same time, so none has a group of its own.
+#[derive(Debug, Clone, Default)]
+pub struct Groups {
+    open: Option<&'static str>,
+}
+
+impl Groups {
+    /// The lines to write before that of this record.
+    #[must_use]
+    pub fn before(&mut self, record: &Record, texts: &Texts) -> Vec<String> {
+        let group = match &record.event {
+            Event::StageStarted { .. } | Event::StageFinished { .. } => Some("report-stages"),
+            Event::OutcomeStarted { .. } | Event::OutcomeFinished { .. } => Some("report-outcomes"),
+            Event::Collected { .. } | Event::RunFinished { .. } => None,
+            // What belongs to neither stays where it happens.
+            _ => self.open,
+        };
+        if group == self.open {
+            return Vec::new();
+        }
+        let end = self.open.map(|_| "::endgroup::".to_owned());
+        self.open = group;
+        end.into_iter().chain(group.map(|key| format!("::group::{}", texts.get(key)))).collect()
+    }
+}
+
 /// Bytes in mebibytes to a tenth, rounded up, in whole numbers.
 pub(crate) fn mebibytes(bytes: u64) -> String {
     let tenths = bytes.saturating_mul(10).div_ceil(1 << 20);
@@ -141,12 +169,18 @@ pub(super) fn collected(texts: &Texts, of: &Collected) -> String {
 #[derive(Debug, Clone, Default)]
 pub struct Live {
     summary: Summary,
+    typical: BTreeMap<String, u64>,
 }
 
 impl Live {
     /// Adds a record.
     pub fn push(&mut self, record: &Record) {
         self.summary.apply(record);
+    }
+
+    /// Says how many milliseconds stages took before, by their ids; shown beside the time of those that run.
+    pub fn expect(&mut self, typical: BTreeMap<String, u64>) {
+        self.typical = typical;
     }
 
     /// What is known so far.
@@ -171,7 +205,14 @@ impl Live {
                 StageState::Running { since } => {
                     let ms = elapsed_ms(*since, now);
                     mark = style.paint(Tone::Caution, spinner(ms, style.ascii));
-                    format!("{id} {} {}", seconds(texts, ms), one_line(stage.status.as_deref().unwrap_or_default()))
+                    let time = match self.typical.get(&stage.info.id) {
+                        Some(typical) => {
+                            let args = [("time", seconds(texts, ms)), ("typical", seconds(texts, *typical))];
+                            texts.with("report-live-typical", &args.each_ref().map(|(name, value)| (*name, value.as_str())))
+                        }
+                        None => seconds(texts, ms),
+                    };
+                    format!("{id} {time} {}", one_line(stage.status.as_deref().unwrap_or_default()))
                 }
                 StageState::Finished { result, duration_ms } => match result {
                     StageResult::Provisioned => format!("{id} {}", seconds(texts, *duration_ms)),

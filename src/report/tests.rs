@@ -375,6 +375,10 @@ fn the_live_tree_shows_what_runs_and_for_how_long() {
     let lines = live.lines(now, &texts(), Style { width: 60, color: false, ascii: true });
     assert_eq!(lines[0], "+ preflight already true");
     assert!(lines.iter().any(|l| l.contains("istio 24.9 s waiting for istiod: 0 of 1 ready")), "{lines:#?}");
+    live.expect([("istio".to_owned(), 20_000), ("cluster".to_owned(), 1)].into());
+    let lines = live.lines(now, &texts(), Style { width: 60, color: false, ascii: true });
+    assert!(lines.iter().any(|l| l.contains("istio 24.9 s (typically 20.0 s) waiting")), "{lines:#?}");
+    assert!(!lines.iter().any(|l| l.contains("cluster") && l.contains("typically")), "what has ended has its own time: {lines:#?}");
     assert_eq!(progress::draw(0, &["a".into()]), "\u{1b}[2Ka\n\u{1b}[0J");
     assert_eq!(progress::draw(3, &[]), "\r\u{1b}[3A\u{1b}[0J");
 }
@@ -390,4 +394,23 @@ fn a_bundle_is_one_line_for_people_and_an_object_for_programs() {
     assert!(records.iter().filter_map(|r| progress::line(r, &texts(), false)).any(|l| l == line));
     assert_eq!(json::render(&summary)["bundle"], json!({"dir": "/state/runs/1/bundle", "files": 70, "bytes": 3 << 20, "leftOut": 2}));
     assert!(json::render(&Summary::fold(&testing::green()))["bundle"].is_null());
+}
+
+#[test]
+fn a_github_log_has_a_group_for_the_stages_and_one_for_the_outcomes() {
+    let shown = |records: &[Record]| {
+        let mut groups = progress::Groups::default();
+        let lines =
+            records.iter().flat_map(|record| groups.before(record, &texts()).into_iter().chain(progress::line(record, &texts(), false)));
+        lines.collect::<Vec<_>>()
+    };
+    let marks = |records: &[Record]| shown(records).into_iter().filter(|line| line.starts_with("::")).collect::<Vec<_>>();
+    let whole = ["::group::Stages", "::endgroup::", "::group::Outcomes", "::endgroup::"];
+    for (name, records) in [("green", testing::green()), ("outcomes-failed", testing::outcomes_failed())] {
+        assert_eq!(marks(&records), whole, "{name}");
+        let lines = shown(&records);
+        assert_eq!(lines.iter().rposition(|l| l == "::endgroup::"), Some(lines.len() - 2), "the end of the run is outside: {lines:#?}");
+    }
+    assert_eq!(marks(&testing::cut()), whole[..1]);
+    assert_eq!(marks(&Pen::new(Fidelity::Real).end(0)), Vec::<String>::new());
 }

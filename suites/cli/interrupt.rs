@@ -18,7 +18,8 @@ fn a_signal_while_kind_creates_the_cluster(#[case] signal: Signal) {
     let machine = machine.with("DOCKER_HOST", &engine.url);
     tools::with_endless_kind(&machine);
 
-    let mut up = machine.start(&["up", "--format", "json", "--set", "kubectlProxy.port=0"]);
+    let files = ["--report", "json=up.json", "--report", "markdown=up.md"];
+    let mut up = machine.start(&[&["up", "--format", "json", "--set", "kubectlProxy.port=0"][..], &files].concat());
     up.wait_for("stage cluster: Preparing nodes");
     let kind: u32 = std::fs::read_to_string(machine.path("kind.pid")).expect("kind was started").trim().parse().expect("a process id");
     let ticks = start_ticks(kind).expect("kind is at work");
@@ -30,6 +31,13 @@ fn a_signal_while_kind_creates_the_cluster(#[case] signal: Signal) {
     assert_eq!(report["exitCode"], 130);
     let cluster = report["stages"].as_array().and_then(|s| s.iter().find(|s| s["id"] == "cluster").cloned()).expect("the stage");
     assert_eq!(cluster["state"], "running", "it was not finished, and nobody says it was");
+    let written = |name: &str| std::fs::read_to_string(machine.path("work").join(name)).expect("a report that was asked for");
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&written("up.json")).expect("JSON"),
+        report,
+        "an interruption has its files as well"
+    );
+    assert!(written("up.md").contains("stage <code>cluster</code> was in progress"), "{}", written("up.md"));
     let state = machine.state().display().to_string();
     said.complains(&["Interrupted. The cluster istio-cluster may exist", "meshproof down removes it", &state]);
     wait_until("the kind that was started has ended", || !is_alive(kind, ticks));

@@ -66,8 +66,12 @@ fn every_report_of_a_failed_preflight_is_whole() {
     let machine = Machine::new();
     let file = machine.path("junit.xml");
     let file = file.to_string_lossy();
-    let said = machine.run(&[&["run", "--backend", "kind", "--format", "json", "--junit", &file][..], &ANY_PORT].concat()).code(3);
+    let forms = ["--report", "json=a.json", "--report", "conformance=a.yaml"];
+    let said = machine.run(&[&["run", "--backend", "kind", "--format", "json", "--junit", &file][..], &forms, &ANY_PORT].concat()).code(3);
     let report = said.json();
+    let written = |name: &str| std::fs::read_to_string(machine.path("work").join(name)).expect("a report that was asked for");
+    assert_eq!(serde_json::from_str::<Value>(&written("a.json")).expect("JSON"), report);
+    assert!(written("a.yaml").contains("- preflight"), "the stage that failed is named: {}", written("a.yaml"));
     let error = only_the_preflight_failed(&report);
     assert!(error.contains("DOCKER_HOST") && error.contains("Start Docker"), "{error}");
     let outcomes = meshproof::outcomes::builtin();

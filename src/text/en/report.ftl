@@ -90,3 +90,4 @@ report-skipped-word = skipped
 
 report-live-outcomes = outcomes { $judged }/{ $all }, { $failed } failed
 report-live-pending = { $count } more stages
+report-live-typical = { $time } (typically { $typical })

@@ -90,3 +90,4 @@ report-skipped-word = 跳过
 
 report-live-outcomes = 结论 { $judged }/{ $all }，失败 { $failed }
 report-live-pending = 还有 { $count } 个阶段
+report-live-typical = { $time }（通常 { $typical }）
