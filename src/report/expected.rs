@@ -49,6 +49,19 @@ impl OutcomeSummary {
         self.expected.as_ref().is_some_and(|e| e.expired)
     }
 
+    /// The text that says what became of its entry, by key, with its arguments; `None` where there is no entry.
+    pub(super) fn ledger_text(&self) -> Option<(&'static str, [(&'static str, String); 4])> {
+        let Expectation { entry, expired } = self.expected.as_ref()?;
+        let key = match (self.ruling(), *expired) {
+            (Some(Ruling::ExpectedFailure), _) => "report-ledger-failed",
+            (Some(Ruling::UnexpectedPass), _) => "report-ledger-passed",
+            (None, true) => "report-ledger-expired",
+            (None, false) => "report-ledger-unseen",
+        };
+        let args = [("id", &self.info.id), ("expires", &entry.expires.to_string()), ("owner", &entry.owner), ("reason", &entry.reason)];
+        Some((key, args.map(|(name, value)| (name, value.clone()))))
+    }
+
     /// The word for its verdict, with what the ledger makes of it; `None` where there is none yet.
     #[must_use]
     pub fn word(&self) -> Option<&'static str> {

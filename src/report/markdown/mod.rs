@@ -73,6 +73,7 @@ pub fn render_within(summary: &Summary, texts: &Texts, limit: usize) -> String {
     page.counts();
     page.first_failure();
     page.failures();
+    page.ledger();
     page.in_progress();
     page.stages();
     page.left_out();
@@ -171,8 +172,15 @@ impl Page<'_> {
             ("unsupported", counts.unsupported),
             ("not-judged", counts.not_judged),
             ("not-selected", self.summary.not_selected.len()),
+            ("expected-failure", counts.expected),
+            ("unexpected-pass", counts.unexpected),
         ];
-        let names: Vec<String> = columns.iter().map(|(key, _)| self.texts.get(&format!("report-markdown-{key}"))).collect();
+        // Most runs have no ledger.
+        let columns: Vec<_> = columns.into_iter().filter(|(key, count)| *count > 0 || !key.contains("expected")).collect();
+        let names: Vec<String> = columns
+            .iter()
+            .map(|(key, _)| self.texts.get(&format!("report-{}{key}", if key.contains("expected") { "" } else { "markdown-" })))
+            .collect();
         let numbers: Vec<String> = columns.iter().map(|(_, count)| count.to_string()).collect();
         self.line(&format!("| {} |", names.join(" | ")));
         self.line(&format!("|{}", "--:|".repeat(columns.len())));
@@ -210,7 +218,8 @@ impl Page<'_> {
     fn failures(&mut self) {
         let first = self.summary.first_failure();
         let stages: Vec<&StageSummary> = self.summary.stages.iter().filter(|s| s.failed() && first != Some(Failure::Stage(s))).collect();
-        let others = self.summary.outcomes.iter().filter(|o| first != Some(Failure::Outcome(o)));
+        // What the ledger says of the others stands under its own heading.
+        let others = self.summary.outcomes.iter().filter(|o| first != Some(Failure::Outcome(o)) && o.ruling().is_none());
         let failed: Vec<&OutcomeSummary> = others.clone().filter(|o| matches!(o.verdict(), Some(Verdict::Failed { .. }))).collect();
         let mut blocked: BTreeMap<&str, Vec<&OutcomeSummary>> = BTreeMap::new();
         for outcome in others {
@@ -244,6 +253,19 @@ impl Page<'_> {
             }
         });
         self.out.push_str(&list);
+    }
+
+    fn ledger(&mut self) {
+        let entries = self.summary.outcomes.iter().filter_map(OutcomeSummary::ledger_text);
+        let item = |(key, args): (&str, [(&str, String); 4])| {
+            let args = args.map(|(name, value)| (name, text(&value, SENTENCE)));
+            format!("- {}\n", self.texts.with(key, &args.each_ref().map(|(name, value)| (*name, value.as_str()))))
+        };
+        let items: Vec<String> = entries.map(item).collect();
+        if !items.is_empty() {
+            self.heading("report-ledger");
+            self.items(16, &items);
+        }
     }
 
     fn title(&self, mark: Mark, id: &str, title: &str) -> String {

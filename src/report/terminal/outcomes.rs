@@ -1,7 +1,7 @@
 //! Outcomes in the terminal report: the line of each, and what the ledger of expected failures says of them.
 
 use super::{Mark, OutcomeState, OutcomeSummary, Page, Row, Tone, Verdict, elapsed_ms, one_line, seconds};
-use crate::report::expected::{Expectation, Ruling};
+use crate::report::expected::Ruling;
 
 impl Page<'_> {
     /// A line of the table.
@@ -40,16 +40,14 @@ impl Page<'_> {
         let summary = self.summary;
         let mut lines = Vec::new();
         for outcome in &summary.outcomes {
-            let Some(Expectation { entry, expired }) = &outcome.expected else { continue };
-            let (key, mark) = match (outcome.ruling(), *expired) {
-                (Some(Ruling::ExpectedFailure), _) => ("report-ledger-failed", Mark::Expected),
-                (Some(Ruling::UnexpectedPass), _) => ("report-ledger-passed", Mark::Unexpected),
-                (None, true) => ("report-ledger-expired", Mark::Bad),
-                (None, false) => ("report-ledger-unseen", Mark::Pending),
+            let Some((key, args)) = outcome.ledger_text() else { continue };
+            let mark = match outcome.ruling() {
+                Some(Ruling::ExpectedFailure) => Mark::Expected,
+                Some(Ruling::UnexpectedPass) => Mark::Unexpected,
+                None if outcome.expired() => Mark::Bad,
+                None => Mark::Pending,
             };
-            let date = entry.expires.to_string();
-            let args = [("id", outcome.info.id.as_str()), ("expires", &date), ("owner", &entry.owner), ("reason", &entry.reason)];
-            lines.push((mark, self.text(key, &args)));
+            lines.push((mark, self.text(key, &args.each_ref().map(|(name, value)| (*name, value.as_str())))));
         }
         if lines.is_empty() {
             return;
