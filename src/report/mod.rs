@@ -1,6 +1,7 @@
 //! Forms of a journal. Each is a pure function of its records, so any journal, also one that was cut, can be reported again.
 
 mod fold;
+pub mod html;
 pub mod json;
 pub mod junit;
 mod layout;
