@@ -1,6 +1,6 @@
 //! The report that a person reads in a browser: one file that loads nothing, so that it can be kept, mailed and opened anywhere.
 //!
-//! The structure of the page is `page.html.j2`, its words are `html.ftl`, and what both are filled with is made in [`view`]. A browser runs
+//! The structure of the page is `page.html.j2`, its words are `html.ftl`, and what both are filled with is made in `view`. A browser runs
 //! only this page's own style and script: the content security policy names them by their hashes.
 
 mod judged;

@@ -10,14 +10,12 @@ use super::values::{self, Count, Kind, Told, time};
 use super::waterfall::{self, Waterfall};
 use crate::journal::Fidelity;
 use crate::report::fold::{Collected, Summary};
-use crate::text::{Lang, Texts};
+use crate::text::Texts;
 
 /// The whole page.
 #[derive(Debug, Serialize)]
 pub(super) struct Page<'a> {
     lang: &'static str,
-    /// Whether the guide's sentences need a translation beside them.
-    translated: bool,
     run: Option<Run<'a>>,
     started: Option<String>,
     fidelity: &'static str,
@@ -87,7 +85,6 @@ impl<'a> Page<'a> {
         let recorded = summary.recorded;
         Self {
             lang: texts.lang().tag(),
-            translated: texts.lang() == Lang::En,
             run: run.map(|r| Run {
                 run: &r.run,
                 session: &r.session,

@@ -70,9 +70,8 @@ pub(super) fn of<'a>(summary: &'a Summary, texts: &Texts) -> Option<Waterfall<'a
 fn span(summary: &Summary, stage: &StageSummary) -> Option<(u64, u64)> {
     let start = elapsed_ms(summary.started?, stage.started?);
     let length = match &stage.state {
-        StageState::Pending => return None,
+        StageState::Pending | StageState::Finished { result: StageResult::Blocked { .. } | StageResult::NotNeeded, .. } => return None,
         StageState::Running { since } => elapsed_ms(*since, summary.last?),
-        StageState::Finished { result: StageResult::Blocked { .. } | StageResult::NotNeeded, .. } => return None,
         StageState::Finished { duration_ms, .. } => *duration_ms,
     };
     Some((start, length))
