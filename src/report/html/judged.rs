@@ -27,7 +27,7 @@ pub(super) struct First<'a> {
     blocked_by: Option<&'a str>,
     reasons: Vec<&'a str>,
     status: Option<&'a str>,
-    diagnoses: Vec<Cause<'a>>,
+    diagnoses: Vec<Diagnosed<'a>>,
     hint: Option<&'a str>,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Running<'a> {
 
 /// A diagnosis.
 #[derive(Debug, Serialize)]
-pub(super) struct Cause<'a> {
+pub(super) struct Diagnosed<'a> {
     rule: &'a str,
     confidence: &'static str,
     cause: &'a str,
@@ -84,7 +84,7 @@ pub(super) struct Outcome<'a> {
     blocked_by: Option<By<'a>>,
     capability: Option<&'a str>,
     evidence: Vec<Evidence<'a>>,
-    diagnoses: Vec<Cause<'a>>,
+    diagnoses: Vec<Diagnosed<'a>>,
     hint: &'a str,
     says: Vec<Says<'a>>,
     open: bool,
@@ -340,10 +340,10 @@ impl<'a> Maker<'a> {
         }
     }
 
-    fn causes(&self, diagnoses: &'a [Diagnosis]) -> Vec<Cause<'a>> {
+    fn causes(&self, diagnoses: &'a [Diagnosis]) -> Vec<Diagnosed<'a>> {
         diagnoses
             .iter()
-            .map(|d| Cause {
+            .map(|d| Diagnosed {
                 rule: &d.rule,
                 confidence: match d.confidence {
                     Confidence::Certain => "certain",

@@ -16,7 +16,7 @@ const EVIDENCE_BYTES: usize = 64 * 1024;
 
 /// Outcomes of one verdict, with their part of the bar above the page.
 #[derive(Debug, Serialize)]
-pub(super) struct Count {
+pub(super) struct Share {
     verdict: &'static str,
     mark: &'static str,
     count: usize,
@@ -73,7 +73,7 @@ pub(super) fn kind(kind: OutcomeKind) -> &'static str {
 }
 
 /// Outcomes by verdict, with their part of the whole.
-pub(super) fn shares(counts: &Counts, all: usize) -> Vec<Count> {
+pub(super) fn shares(counts: &Counts, all: usize) -> Vec<Share> {
     let parts = [
         ("passed", Mark::Good, counts.passed),
         ("failed", Mark::Bad, counts.failed),
@@ -88,7 +88,7 @@ pub(super) fn shares(counts: &Counts, all: usize) -> Vec<Count> {
         .map(|(verdict, mark, count)| {
             let from = percent(before as u64, all as u64);
             before += count;
-            Count { verdict, mark: mark.symbol(false), count, from, width: percent(count as u64, all as u64) }
+            Share { verdict, mark: mark.symbol(false), count, from, width: percent(count as u64, all as u64) }
         })
         .collect()
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::judged::{Chapter, First, Maker, Other, Running};
 use super::nodes::{self, NodeMap};
-use super::values::{self, Count, Kind, Told, time};
+use super::values::{self, Kind, Share, Told, time};
 use super::waterfall::{self, Waterfall};
 use crate::journal::Fidelity;
 use crate::report::fold::{Collected, Summary};
@@ -16,7 +16,7 @@ use crate::text::Texts;
 #[derive(Debug, Serialize)]
 pub(super) struct Page<'a> {
     lang: &'static str,
-    run: Option<Run<'a>>,
+    run: Option<About<'a>>,
     started: Option<String>,
     fidelity: &'static str,
     /// How the run went, the tail of a key: `passed`, `failed`, `stage`, `interrupted`, `other`.
@@ -24,7 +24,7 @@ pub(super) struct Page<'a> {
     exit_code: Option<u8>,
     interrupted: bool,
     time: String,
-    counts: Vec<Count>,
+    counts: Vec<Share>,
     outcomes: usize,
     failed_not_gating: usize,
     not_selected: &'a [String],
@@ -51,7 +51,7 @@ pub(super) struct Page<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct Run<'a> {
+struct About<'a> {
     run: &'a str,
     session: &'a str,
     meshproof: &'a str,
@@ -85,7 +85,7 @@ impl<'a> Page<'a> {
         let recorded = summary.recorded;
         Self {
             lang: texts.lang().tag(),
-            run: run.map(|r| Run {
+            run: run.map(|r| About {
                 run: &r.run,
                 session: &r.session,
                 meshproof: &r.meshproof,

@@ -122,7 +122,7 @@ fn tick(texts: &Texts, ms: u64) -> String {
     let (key, number) = match ms {
         1..1000 => ("html-tick-milliseconds", ms),
         1000..60_000 => ("html-tick-seconds", ms / 1000),
-        60_000..3_600_000 if ms % 60_000 != 0 => ("html-tick-seconds", ms / 1000),
+        60_000..3_600_000 if !ms.is_multiple_of(60_000) => ("html-tick-seconds", ms / 1000),
         60_000..7_200_000 => ("html-tick-minutes", ms / 60_000),
         _ => ("html-tick-hours", ms / 3_600_000),
     };
