@@ -9,7 +9,7 @@ use crate::text::Texts;
 
 use super::fold::Summary;
 use super::layout::Style;
-use super::{conformance, json, junit, markdown, terminal};
+use super::{conformance, html, json, junit, markdown, terminal};
 
 /// A form of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,11 +24,13 @@ pub enum Form {
     Markdown,
     /// YAML in the shape of the Gateway API's conformance reports.
     Conformance,
+    /// One HTML page that needs nothing else.
+    Html,
 }
 
 impl Form {
     /// All of them, the default first.
-    pub const ALL: [Self; 5] = [Self::Terminal, Self::Json, Self::Junit, Self::Markdown, Self::Conformance];
+    pub const ALL: [Self; 6] = [Self::Terminal, Self::Json, Self::Junit, Self::Markdown, Self::Conformance, Self::Html];
 
     /// Its name on the command line.
     #[must_use]
@@ -39,6 +41,7 @@ impl Form {
             Self::Junit => "junit",
             Self::Markdown => "markdown",
             Self::Conformance => "conformance",
+            Self::Html => "html",
         }
     }
 
@@ -112,6 +115,9 @@ pub enum RenderError {
     /// The YAML could not be written.
     #[error("cannot render the conformance report")]
     Conformance(#[source] serde_saphyr::SerializeError),
+    /// The page could not be made.
+    #[error(transparent)]
+    Html(#[from] html::HtmlError),
 }
 
 /// A file that could not be written.
@@ -136,6 +142,7 @@ pub fn render(form: Form, summary: &Summary, texts: &Texts, style: Style) -> Res
         Form::Junit => junit::render(summary).map_err(RenderError::Junit)?,
         Form::Markdown => markdown::render(summary, texts),
         Form::Conformance => conformance::render(summary, texts).map_err(RenderError::Conformance)?,
+        Form::Html => html::render(summary, texts)?,
     };
     if !text.ends_with('\n') {
         text.push('\n');
@@ -184,7 +191,7 @@ mod tests {
         for form in Form::ALL {
             assert_eq!(form.word().parse(), Ok(form));
         }
-        assert!("xml".parse::<Form>().unwrap_err().to_string().ends_with("terminal, json, junit, markdown, conformance"));
+        assert!("xml".parse::<Form>().unwrap_err().to_string().ends_with("terminal, json, junit, markdown, conformance, html"));
         assert_eq!("markdown=a=b.md".parse(), Ok(FormFile { form: Form::Markdown, path: "a=b.md".into() }));
         for wrong in ["markdown", "markdown=", "=a.md", "xml=a.xml"] {
             assert!(wrong.parse::<FormFile>().is_err(), "{wrong}");

@@ -10,6 +10,7 @@ mod expected;
 mod expected_tests;
 mod fold;
 mod form;
+pub mod html;
 pub mod json;
 pub mod junit;
 mod layout;

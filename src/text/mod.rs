@@ -3,7 +3,7 @@
 //! A dot in a key becomes a dash, so the outcome `cluster.nodes.ready` has the message `outcome-cluster-nodes-ready` with the
 //! attribute `.hint`. A missing key is a bug that a test finds; at run time the key itself is shown.
 
-use std::sync::{LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use fluent_bundle::concurrent::FluentBundle;
 use fluent_bundle::{FluentArgs, FluentResource, FluentValue};
@@ -56,6 +56,7 @@ const EN: &[(&str, &str)] = &[
     ("faults.ftl", include_str!("en/faults.ftl")),
     ("guide.ftl", include_str!("en/guide.ftl")),
     ("ledger.ftl", include_str!("en/ledger.ftl")),
+    ("html.ftl", include_str!("en/html.ftl")),
     ("lint.ftl", include_str!("en/lint.ftl")),
     ("outcomes.ftl", include_str!("en/outcomes.ftl")),
     ("report-conformance.ftl", include_str!("en/report-conformance.ftl")),
@@ -74,6 +75,7 @@ const ZH_CN: &[(&str, &str)] = &[
     ("faults.ftl", include_str!("zh-CN/faults.ftl")),
     ("guide.ftl", include_str!("zh-CN/guide.ftl")),
     ("ledger.ftl", include_str!("zh-CN/ledger.ftl")),
+    ("html.ftl", include_str!("zh-CN/html.ftl")),
     ("lint.ftl", include_str!("zh-CN/lint.ftl")),
     ("outcomes.ftl", include_str!("zh-CN/outcomes.ftl")),
     ("report-conformance.ftl", include_str!("zh-CN/report-conformance.ftl")),
@@ -83,10 +85,11 @@ const ZH_CN: &[(&str, &str)] = &[
     ("stages.ftl", include_str!("zh-CN/stages.ftl")),
 ];
 
-/// The texts of one language.
+/// The texts of one language. A clone shares them.
+#[derive(Clone)]
 pub struct Texts {
     lang: Lang,
-    bundle: FluentBundle<FluentResource>,
+    bundle: Arc<FluentBundle<FluentResource>>,
 }
 
 impl std::fmt::Debug for Texts {
@@ -110,7 +113,7 @@ impl Texts {
             let resource = FluentResource::try_new((*source).to_owned()).unwrap_or_else(|(_, e)| panic!("{tag}/{name}: {e:?}"));
             bundle.add_resource(resource).unwrap_or_else(|e| panic!("{tag}/{name}: {e:?}"));
         }
-        Self { lang, bundle }
+        Self { lang, bundle: Arc::new(bundle) }
     }
 
     /// Their language.

@@ -1,0 +1,135 @@
+### The report for a browser.
+
+html-title = meshproof report
+html-heading = meshproof { $command }
+html-skip = Skip to the report
+html-contents = Contents
+html-footer = Made by meshproof from the journal of the run. This page loads nothing from anywhere.
+html-none = none
+
+html-minutes = { $minutes } min { $seconds } s
+html-hours = { $hours } h { $minutes } min
+html-tick-milliseconds = { $number } ms
+html-tick-seconds = { $number } s
+html-tick-minutes = { $number } min
+html-tick-hours = { $number } h
+
+html-simulated-word = SIMULATED
+html-simulated-why = There was no real cluster. The verdicts hold for a simulation only.
+html-fidelity = Fidelity
+html-fidelity-real = real
+html-fidelity-simulated = simulated
+html-fidelity-unknown = unknown
+
+html-run-on = Backend { $backend }
+html-run = Run
+html-verdict = Verdict
+html-result-passed = Everything that gates holds
+html-result-failed = Outcomes failed
+html-result-stage = A stage failed
+html-result-interrupted = Interrupted
+html-result-other = Ended with an error
+html-no-run = The journal has no first record, so nothing is known about this run.
+html-finished-after = Finished after { $time }.
+html-interrupted-after = The journal ends after { $time }; what it does not say was not judged.
+html-exit = exit code { $code }
+html-exit-none = no exit code
+html-strict = strict
+html-not-gating = Failed outcomes that only show a defect of the guide and do not gate: { $count }
+html-not-selected = Outcomes that were not selected: { $count }
+html-in-progress = In progress when the journal ended
+html-running-stage = was in progress for { $time }
+html-running-outcome = was being judged for { $time }
+html-running = being judged
+
+html-verdict-passed = passed
+html-verdict-failed = failed
+html-verdict-blocked = blocked
+html-verdict-skipped = skipped
+html-verdict-unsupported = unsupported
+html-verdict-not-judged = not judged
+
+html-stand-ins = Stand-ins
+html-stand-in-for = Stand-in for { $component }
+html-missing = Missing capabilities
+html-missing-cost = · unsupported outcomes: { $count }
+html-warnings = Warnings
+
+html-first-failure = First failure
+html-other-failures = Also failed
+html-others-more = … and { $count } more
+html-stage-word = Stage
+html-outcome-word = Outcome
+html-blocked-by = blocked by { $by }
+html-because = because
+html-last-status = Last status
+html-hint = Hint
+html-diagnosis = Diagnosis { $rule }
+html-confidence-certain = certain
+html-confidence-likely = likely
+html-confidence-possible = possible
+html-remedy = Remedy
+html-seen = Seen
+html-threads = Discussed at
+
+html-stages = Stages
+html-stages-ready = { $ready } of { $all } ready.
+html-stages-took = It took { $time } from the start of the run to the end of the last.
+html-stages-caption = Stages in the order of the plan, drawn to scale
+html-stage = Stage
+html-state = State
+html-start = Start
+html-duration = Duration
+html-timeline = Timeline
+html-stage-pending = not started
+html-stage-running = in progress
+html-stage-already = already true
+html-stage-provisioned = provisioned
+html-stage-not-needed = not needed
+html-stage-failed = failed
+
+html-outcomes = Outcomes
+html-filters = Filter the outcomes
+html-filter-verdict = Verdict
+html-filter-kind = Kind
+html-filter-text = Search
+html-filter-reset = Show all
+html-unfold = Unfold all
+html-fold = Fold all
+html-shown = { $shown } of { $all } outcomes shown
+html-shown-none = No outcome fits the filter
+html-kind-documented = documented
+html-kind-hardening = hardening
+html-kind-defect = defect
+html-does-not-gate = does not gate
+html-chapter-passed = { $passed } of { $all } passed
+html-evidence = Evidence
+html-evidence-cut = Cut here; the JSON report has all of it.
+html-guide = Guide
+html-guide-section = Guide { $section }
+html-guide-more = More of the guide: { $count }
+html-beyond = Goes beyond the guide.
+
+html-nodes = Nodes and pods
+html-nodes-lead = As far as the evidence tells. Nodes: { $nodes }. Pods: { $pods }.
+html-nodes-all = All nodes: { $count }
+html-no-ztunnel = none on this node
+html-no-pods = no pod was looked at
+html-restarts = restarts: { $count }
+
+html-environment = Bill of environment
+html-environment-caption = What the verdicts are about
+html-name = Name
+html-value = Value
+html-command = Command
+html-backend = Backend
+html-session = Session
+html-recorded = Recorded
+html-recorded-requests = { $mirror } requests to the mirror ({ $errors } with an error, { $mib } MiB sent), { $proxy } to the proxy
+html-commands = External commands
+html-bundle = Bundle
+html-bundle-size = ({ $files } files, { $mib } MiB; left out or cut: { $leftOut })
+html-repeat = Repeat this run
+html-repeat-how = Save the spec below as spec.yaml, then:
+html-spec = The resolved spec
+html-transcript = Transcript { $name }

@@ -1,0 +1,135 @@
+### The report for a browser.
+
+html-title = meshproof 报告
+html-heading = meshproof { $command }
+html-skip = 跳到报告正文
+html-contents = 目录
+html-footer = 由 meshproof 根据本次运行的日志记录生成。本页不加载任何外部内容。
+html-none = 无
+
+html-minutes = { $minutes } 分 { $seconds } 秒
+html-hours = { $hours } 小时 { $minutes } 分
+html-tick-milliseconds = { $number } ms
+html-tick-seconds = { $number } s
+html-tick-minutes = { $number } 分
+html-tick-hours = { $number } 小时
+
+html-simulated-word = 模拟
+html-simulated-why = 没有真实集群。判定仅对模拟有效。
+html-fidelity = 保真度
+html-fidelity-real = 真实
+html-fidelity-simulated = 模拟
+html-fidelity-unknown = 未知
+
+html-run-on = 后端 { $backend }
+html-run = 运行
+html-verdict = 判定
+html-result-passed = 影响退出码的结论全部成立
+html-result-failed = 有结论失败
+html-result-stage = 有阶段失败
+html-result-interrupted = 已中断
+html-result-other = 以错误结束
+html-no-run = 日志记录中没有首条记录，无法得知本次运行的任何情况。
+html-finished-after = 耗时 { $time }，已结束。
+html-interrupted-after = 日志记录到 { $time } 为止；其中没有的结论均未判定。
+html-exit = 退出码 { $code }
+html-exit-none = 没有退出码
+html-strict = strict
+html-not-gating = 失败但仅说明指南缺陷、不影响退出码的结论：{ $count }
+html-not-selected = 未选择的结论：{ $count }
+html-in-progress = 日志记录结束时正在进行
+html-running-stage = 已进行 { $time }
+html-running-outcome = 已判定 { $time }，尚未结束
+html-running = 判定中
+
+html-verdict-passed = 通过
+html-verdict-failed = 失败
+html-verdict-blocked = 受阻
+html-verdict-skipped = 跳过
+html-verdict-unsupported = 不支持
+html-verdict-not-judged = 未判定
+
+html-stand-ins = 替身
+html-stand-in-for = { $component } 的替身
+html-missing = 缺少的能力
+html-missing-cost = · 不支持的结论：{ $count }
+html-warnings = 警告
+
+html-first-failure = 首个失败
+html-other-failures = 其他失败
+html-others-more = … 还有 { $count } 个
+html-stage-word = 阶段
+html-outcome-word = 结论
+html-blocked-by = 受阻于 { $by }
+html-because = 起因
+html-last-status = 最后状态
+html-hint = 提示
+html-diagnosis = 诊断 { $rule }
+html-confidence-certain = 确定
+html-confidence-likely = 很可能
+html-confidence-possible = 可能
+html-remedy = 处理
+html-seen = 依据
+html-threads = 相关讨论
+
+html-stages = 阶段
+html-stages-ready = 就绪 { $ready }/{ $all }。
+html-stages-took = 从运行开始到最后一个阶段结束共 { $time }。
+html-stages-caption = 按计划顺序排列的阶段，时间轴按比例绘制
+html-stage = 阶段
+html-state = 状态
+html-start = 开始
+html-duration = 耗时
+html-timeline = 时间轴
+html-stage-pending = 未开始
+html-stage-running = 进行中
+html-stage-already = 已满足
+html-stage-provisioned = 已完成
+html-stage-not-needed = 不需要
+html-stage-failed = 失败
+
+html-outcomes = 结论
+html-filters = 筛选结论
+html-filter-verdict = 判定
+html-filter-kind = 类别
+html-filter-text = 搜索
+html-filter-reset = 显示全部
+html-unfold = 全部展开
+html-fold = 全部折叠
+html-shown = 显示 { $shown } 个，共 { $all } 个结论
+html-shown-none = 没有符合筛选条件的结论
+html-kind-documented = 指南所述
+html-kind-hardening = 加固
+html-kind-defect = 文档缺陷
+html-does-not-gate = 不影响退出码
+html-chapter-passed = 通过 { $passed }/{ $all }
+html-evidence = 证据
+html-evidence-cut = 此处截断；完整内容见 JSON 报告。
+html-guide = 指南
+html-guide-section = 指南 { $section }
+html-guide-more = 指南中的其他语句：{ $count }
+html-beyond = 超出指南的范围。
+
+html-nodes = 节点与 Pod
+html-nodes-lead = 依据证据所知。节点：{ $nodes }。Pod：{ $pods }。
+html-nodes-all = 全部节点：{ $count }
+html-no-ztunnel = 此节点上没有
+html-no-pods = 没有查看过 Pod
+html-restarts = 重启：{ $count }
+
+html-environment = 环境清单
+html-environment-caption = 判定所针对的环境
+html-name = 名称
+html-value = 值
+html-command = 命令
+html-backend = 后端
+html-session = 会话
+html-recorded = 请求记录
+html-recorded-requests = 发往镜像源的请求 { $mirror } 个（出错 { $errors } 个，已发送 { $mib } MiB），发往代理的请求 { $proxy } 个
+html-commands = 外部命令
+html-bundle = 诊断包
+html-bundle-size = （{ $files } 个文件，{ $mib } MiB；未收入或截断：{ $leftOut }）
+html-repeat = 重复本次运行
+html-repeat-how = 将下面的规约保存为 spec.yaml，然后执行：
+html-spec = 解析后的规约
+html-transcript = 执行记录 { $name }
