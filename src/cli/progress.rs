@@ -48,14 +48,15 @@ impl Progress {
     pub(super) fn listener(&self) -> impl Fn(&Record) + Send + Sync + 'static {
         let (state, verbose) = (self.state.clone(), self.verbose);
         let lines = Mutex::new(Lines::default());
-        move |record| match &state {
-            Some(state) => state.lock().unwrap_or_else(PoisonError::into_inner).live.push(record),
-            None => {
-                let line = lines.lock().unwrap_or_else(PoisonError::into_inner).line(record, text::current(), verbose);
-                if let Some(line) = line {
-                    // Nothing can be done when standard error is closed.
-                    let _ = writeln!(std::io::stderr().lock(), "{line}");
-                }
+        move |record| {
+            if let Some(state) = &state {
+                state.lock().unwrap_or_else(PoisonError::into_inner).live.push(record);
+                return;
+            }
+            let line = lines.lock().unwrap_or_else(PoisonError::into_inner).line(record, text::current(), verbose);
+            if let Some(line) = line {
+                // Nothing can be done when standard error is closed.
+                let _ = writeln!(std::io::stderr().lock(), "{line}");
             }
         }
     }

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::outcomes::shown::{plain, wildcard};
 
-/// Ports from here on are chosen by Kubernetes (NodePorts from 30000) or by the system (ephemeral ones), and mean nothing.
+/// Ports from here on are chosen by Kubernetes (`NodePorts` from 30000) or by the system (ephemeral ones), and mean nothing.
 const CHOSEN_PORTS: u32 = 30_000;
 
 /// A pattern that may name the wildcards of documented output.
@@ -32,7 +32,7 @@ static HEX: LazyLock<Regex> = LazyLock::new(|| regex(r"(sha256:|sha512:)?\b[0-9a
 /// An address with the length of its network, or with a port.
 static ADDRESS: LazyLock<Regex> = LazyLock::new(|| regex(r"({address})(/\d{1,3}\b)?"));
 static PORT: LazyLock<Regex> = LazyLock::new(|| regex(r":(\d{5})\b"));
-/// The end of the name of a pod: of a Deployment with the hash of its template, or of a DaemonSet.
+/// The end of the name of a pod: of a Deployment with the hash of its template, or of a `DaemonSet`.
 static POD: LazyLock<Regex> =
     LazyLock::new(|| regex(r"-[bcdfghjklmnpqrstvwxz2456789]{8,10}-[bcdfghjklmnpqrstvwxz2456789]{5}\b|-[bcdfghjklmnpqrstvwxz2456789]{5}\b"));
 static RATE: LazyLock<Regex> = LazyLock::new(|| regex(r"\b\d+(?:\.\d+)? ?[kKMG]?i?B/s\b"));
