@@ -206,7 +206,7 @@ enum Command {
         /// newest run that provisioned or judged something.
         #[arg(value_name = "RUN|FILE")]
         source: Option<String>,
-        /// The form: terminal, json, junit, markdown or conformance. Without it that of --format.
+        /// The form: terminal, json, junit, markdown, conformance or html. Without it that of --format.
         #[arg(long = "as", value_name = "FORM")]
         form: Option<crate::report::Form>,
         /// The file that it goes to. Without it: standard output.

@@ -26,7 +26,7 @@ impl Rerun {
             let id = outcome.info.id.clone();
             match (outcome.ruling(), verdict) {
                 (Some(Ruling::UnexpectedPass), _) | (None, Verdict::Failed { .. } | Verdict::Blocked { .. }) => outcomes.insert(id),
-                (Some(Ruling::ExpectedFailure), _) | (None, _) => outcomes.remove(&id),
+                (Some(Ruling::ExpectedFailure) | None, _) => outcomes.remove(&id),
             };
         }
         Some(Self { run, outcomes })

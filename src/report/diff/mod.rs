@@ -143,7 +143,7 @@ impl Diff {
             still_failing,
             stages,
             spec: changes(&spec(before), &spec(after)),
-            facts: changes(&texts(&before.facts), &texts(&after.facts)),
+            facts: facts(before, after, changes(&texts(&before.facts), &texts(&after.facts))),
             stand_ins: changes(&texts(&before.stand_ins), &texts(&after.stand_ins)),
             output: outcomes::output(before, after),
             before: was,
@@ -198,6 +198,17 @@ fn spec(summary: &Summary) -> BTreeMap<String, Value> {
         add("", &run.spec, &mut out);
     }
     out
+}
+
+/// Facts that differ in what says something. Each command looks at other things: of two of them only what both tell can be compared.
+fn facts(before: &Summary, after: &Summary, mut changes: Vec<Change>) -> Vec<Change> {
+    let command = |summary: &Summary| summary.run.as_ref().map(|r| r.command.clone());
+    let same_command = command(before) == command(after);
+    changes.retain(|change| match (&change.before, &change.after) {
+        (Some(Value::String(was)), Some(Value::String(is))) => normal::text(was) != normal::text(is),
+        _ => same_command,
+    });
+    changes
 }
 
 /// What differs between two maps, in the order of the names.

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::outcomes::shown::{plain, wildcard};
 
-/// Ports from here on are chosen by Kubernetes (NodePorts from 30000) or by the system (ephemeral ones), and mean nothing.
+/// Ports from here on are chosen by Kubernetes (`NodePorts` from 30000) or by the system (ephemeral ones), and mean nothing.
 const CHOSEN_PORTS: u32 = 30_000;
 
 /// A pattern that may name the wildcards of documented output.
@@ -32,13 +32,14 @@ static HEX: LazyLock<Regex> = LazyLock::new(|| regex(r"(sha256:|sha512:)?\b[0-9a
 /// An address with the length of its network, or with a port.
 static ADDRESS: LazyLock<Regex> = LazyLock::new(|| regex(r"({address})(/\d{1,3}\b)?"));
 static PORT: LazyLock<Regex> = LazyLock::new(|| regex(r":(\d{5})\b"));
-/// The end of the name of a pod: of a Deployment with the hash of its template, or of a DaemonSet.
+/// The end of the name of a pod: of a Deployment with the hash of its template, or of a `DaemonSet`.
 static POD: LazyLock<Regex> =
     LazyLock::new(|| regex(r"-[bcdfghjklmnpqrstvwxz2456789]{8,10}-[bcdfghjklmnpqrstvwxz2456789]{5}\b|-[bcdfghjklmnpqrstvwxz2456789]{5}\b"));
 static RATE: LazyLock<Regex> = LazyLock::new(|| regex(r"\b\d+(?:\.\d+)? ?[kKMG]?i?B/s\b"));
 static DURATION: LazyLock<Regex> = LazyLock::new(|| {
     regex(r"\b\d+(?:\.\d+)? ?(?:milliseconds?|seconds?|minutes?|hours?|days?|ms|us|µs|ns|s)\b|\b(?:\d+h)?(?:\d+m)?\d+\.\d+s\b")
 });
+static PROCESS: LazyLock<Regex> = LazyLock::new(|| regex(r"\b(process|pid)([ =:]+)\d+\b"));
 static AGE: LazyLock<Regex> = LazyLock::new(|| regex(r"\b{age}\b"));
 /// Keys whose numbers and texts tell when or how long, how much was moved, or which process.
 static MEASURED: LazyLock<Regex> = LazyLock::new(|| {
@@ -62,6 +63,7 @@ pub(super) fn text(line: &str) -> String {
         if chosen { ":{port}".to_owned() } else { found[0].to_owned() }
     });
     let line = POD.replace_all(&line, |found: &Captures<'_>| if found[0].len() > 6 { "-{hash}-{hash}" } else { "-{hash}" });
+    let line = PROCESS.replace_all(&line, "$1$2{pid}");
     let line = RATE.replace_all(&line, "{rate}");
     let line = DURATION.replace_all(&line, "{duration}");
     AGE.replace_all(&line, "{duration}").into_owned()
@@ -100,6 +102,8 @@ fn add(path: &str, key: &str, value: &Value, out: &mut BTreeMap<String, Vec<Stri
         }
         Value::Array(items) if !items.is_empty() => items.iter().for_each(|item| add(&format!("{path}[]"), key, item, out)),
         Value::Number(_) | Value::String(_) if MEASURED.is_match(key) => leaf("{measured}".to_owned()),
+        // How many files a session has grows with every run, each of which leaves its journal.
+        Value::Number(_) if key == "files" => leaf("{measured}".to_owned()),
         Value::Number(number) if key.to_lowercase().ends_with("port") && chosen(number) => leaf("{port}".to_owned()),
         Value::String(block) => block.lines().map(text).filter(|line| !line.is_empty()).for_each(leaf),
         other => leaf(other.to_string()),
@@ -119,6 +123,7 @@ mod tests {
             ("ztunnel-zl8zg 1/1 Running 0 5m3s", "ztunnel-{hash} 1/1 Running 0 {duration}"),
             ("at 2026-11-30T06:21:08.574570094Z", "at {time}"),
             ("I1130 06:21:08.574570 1 server.go", "I1130 {time} 1 server.go"),
+            ("process 29117", "process {pid}"),
             ("uid 4d8e1f6a-9b1c-4c57-8f02-0d7a3e5b9c11.", "uid {uid}."),
             ("containerd://9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "containerd://{hash}"),
             ("dial tcp 172.18.0.3:41234: connect", "dial tcp {address}:{port}: connect"),
@@ -161,7 +166,7 @@ mod tests {
             of(json!({
                 "printed": [format!("a-{hash} {age}"), "b"],
                 "pods": {(format!("ztunnel-{hash}")): {"node": "worker", "ip": address, "elapsedMs": ms, "port": ms + 30_000}},
-                "pid": ms, "log": format!("one\ntwo {age}\n\n"),
+                "pid": ms, "files": ms, "log": format!("one\ntwo {age}\n\n"),
             }))
         };
         let (a, b) = (run("zl8zg", "19s", "10.244.1.5", 12), run("b7ffb", "2s", "10.244.0.9", 7000));

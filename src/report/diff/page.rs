@@ -55,10 +55,11 @@ pub fn markdown(diff: &Diff, texts: &Texts) -> String {
     let mut in_list = false;
     for piece in pieces(diff, texts) {
         let is_point = matches!(piece, Piece::Point(..));
-        if !out.is_empty() && !(is_point && in_list) {
+        let goes_on = out.is_empty() || (in_list && is_point);
+        in_list = is_point;
+        if !goes_on {
             out.push('\n');
         }
-        in_list = is_point;
         match piece {
             Piece::Title(text) => out.push_str(&format!("{}\n", escaped(&text))),
             Piece::Heading(text) => out.push_str(&format!("### {}\n", escaped(&text))),

@@ -207,6 +207,28 @@ fn another_environment_is_said_first_and_what_it_was_made_of_with_its_path() {
     assert!(text.contains("  ○ backend: kind → embedded") && text.contains("  · istio.version: - → 1.28.0"), "{text}");
 }
 
+#[test]
+fn facts_differ_only_in_what_says_something_and_where_both_commands_tell_them() {
+    let told = |command: &str, facts: &[(&str, &str)]| {
+        let mut pen = Pen::new(Fidelity::Real);
+        for (name, value) in facts {
+            pen.write(Event::Fact { name: (*name).into(), value: (*value).into() });
+        }
+        let mut records = pen.end(0);
+        started(&mut records, |event| {
+            if let Event::RunStarted { command: this, .. } = event {
+                *this = command.into();
+            }
+        });
+        Summary::fold(&records)
+    };
+    let facts = |was: Summary, is: Summary| Diff::of(&was, &is).facts.into_iter().map(|c| c.name).collect::<Vec<_>>();
+    let one = || told("run", &[("agent", "process 29117"), ("kernel", "6.1.0")]);
+    assert_eq!(facts(one(), told("run", &[("agent", "process 4"), ("kernel", "6.8.0")])), ["kernel"]);
+    assert_eq!(facts(one(), told("run", &[("agent", "process 4")])), ["kernel"]);
+    assert_eq!(facts(one(), told("verify", &[("agent", "process 4")])), [""; 0]);
+}
+
 fn saw(evidence: serde_json::Value) -> Summary {
     let mut pen = Pen::new(Fidelity::Real);
     pen.judge(READY, 1, Verdict::Passed, evidence, Vec::new());
