@@ -237,19 +237,19 @@ impl Page<'_> {
             stages.chain(blocked.into_iter().map(Entry::Blocked)).chain(failed.into_iter().map(Entry::Failed)).collect();
         let blocking = entries.iter().filter(|e| matches!(e, Entry::Blocked(_))).count();
         let list = self.list(2, entries.len(), |n| match &entries[n] {
-            Entry::Stage(stage) => details(&self.title(Mark::Bad, &stage.info.id, &stage.info.title), &self.stage_body(stage)),
+            Entry::Stage(stage) => details(&title(Mark::Bad, &stage.info.id, &stage.info.title), &self.stage_body(stage)),
             Entry::Blocked((by, outcomes)) => {
                 let by = code(by, NAME);
                 let title = self.texts.with("report-blocked-outcomes", &[("by", &by), ("count", &outcomes.len().to_string())]);
-                let body = self.list(8 * blocking, outcomes.len(), |n| self.blocked_item(outcomes[n]));
+                let body = self.list(8 * blocking, outcomes.len(), |n| blocked_item(outcomes[n]));
                 details(&format!("{} {title}", Mark::Blocked.symbol(false)), &body)
             }
             Entry::Failed(outcome) => {
-                let mut title = self.title(Mark::Bad, &outcome.info.id, &outcome.info.title);
+                let mut head = title(Mark::Bad, &outcome.info.id, &outcome.info.title);
                 if !outcome.gates() {
-                    title = format!("{title} ({})", self.texts.get("report-failed-not-gating"));
+                    head = format!("{head} ({})", self.texts.get("report-failed-not-gating"));
                 }
-                details(&title, &self.outcome_body(outcome, detail))
+                details(&head, &self.outcome_body(outcome, detail))
             }
         });
         self.out.push_str(&list);
@@ -266,17 +266,6 @@ impl Page<'_> {
             self.heading("report-ledger");
             self.items(16, &items);
         }
-    }
-
-    fn title(&self, mark: Mark, id: &str, title: &str) -> String {
-        let title = if id == title { String::new() } else { format!(" {}", text(title, NAME)) };
-        format!("{} {}{title}", mark.symbol(false), code(id, NAME))
-    }
-
-    fn blocked_item(&self, outcome: &OutcomeSummary) -> String {
-        let info = &outcome.info;
-        let hint = if info.hint.is_empty() { String::new() } else { format!(" — {}", text(&info.hint, NAME)) };
-        format!("- {} {}{hint}\n", code(&info.id, NAME), text(&info.title, NAME))
     }
 
     fn stage_body(&self, stage: &StageSummary) -> String {
@@ -465,6 +454,18 @@ impl Page<'_> {
         self.line(&format!("| {} |", names.join(" | ")));
         self.line(&format!("|{}", "---|".repeat(columns.len())));
     }
+}
+
+/// Mark, id and title of an entry.
+fn title(mark: Mark, id: &str, title: &str) -> String {
+    let title = if id == title { String::new() } else { format!(" {}", text(title, NAME)) };
+    format!("{} {}{title}", mark.symbol(false), code(id, NAME))
+}
+
+fn blocked_item(outcome: &OutcomeSummary) -> String {
+    let info = &outcome.info;
+    let hint = if info.hint.is_empty() { String::new() } else { format!(" — {}", text(&info.hint, NAME)) };
+    format!("- {} {}{hint}\n", code(&info.id, NAME), text(&info.title, NAME))
 }
 
 /// Something to unfold. The empty lines make the body Markdown again.
