@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use super::run::{Work, style, tell};
 use super::{Failure, Format, Global, print, select};
-use crate::journal::{self, JournalError, Record};
+use crate::journal::{self, JournalError, Record, Redactor};
 use crate::report::{self, Form, RenderError, Style, Summary, WriteError, markdown};
 use crate::session::Session;
 use crate::text;
@@ -126,7 +126,9 @@ fn parsed(name: &str, bytes: &[u8]) -> Result<Vec<Record>, SourceError> {
     if records.is_empty() && bytes[..length] != BEGINNING[..length] {
         return Err(SourceError::NotAJournal { name: name.to_owned() });
     }
-    Ok(records)
+    // Whoever wrote it may have redacted less than a journal of ours is, and a report is for others to read.
+    let redactor = Redactor::default();
+    Ok(records.iter().map(|record| redactor.record(record)).collect())
 }
 
 /// The runs that there are, newest first.

@@ -116,7 +116,7 @@ impl Journal {
     pub fn write(&self, event: Event) {
         let record = {
             let mut inner = self.lock();
-            let record = self.redacted(&Record { seq: inner.seq, at: Timestamp::now(), event });
+            let record = self.redactor.record(&Record { seq: inner.seq, at: Timestamp::now(), event });
             inner.seq += 1;
             let line = line(&record);
             if let Some(file) = inner.file.as_mut()
@@ -145,21 +145,6 @@ impl Journal {
     #[must_use]
     pub fn take_error(&self) -> Option<io::Error> {
         self.lock().broken.take()
-    }
-
-    fn redacted(&self, record: &Record) -> Record {
-        let (seq, at) = (record.seq, record.at);
-        let redacted = || {
-            let mut value = serde_json::to_value(record)?;
-            self.redactor.json(&mut value);
-            serde_json::from_value(value)
-        };
-        // What cannot be redacted must not be written at all.
-        redacted().unwrap_or_else(|e: serde_json::Error| Record {
-            seq,
-            at,
-            event: Event::Warning { message: format!("a record was left out because it could not be redacted: {e}") },
-        })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {

@@ -4,6 +4,8 @@ use std::sync::{LazyLock, RwLock};
 
 use regex::Regex;
 
+use super::event::{Event, Record};
+
 const PLACEHOLDER: &str = "<redacted>";
 
 /// Shapes of secrets that this project meets: JSON Web Tokens (also inside a JWE), PEM private keys, key data in a kubeconfig,
@@ -52,6 +54,22 @@ impl Redactor {
             }
         }
         out
+    }
+
+    /// A record without secrets. What cannot be redacted is a warning that says so.
+    #[must_use]
+    pub fn record(&self, record: &Record) -> Record {
+        let (seq, at) = (record.seq, record.at);
+        let redacted = || {
+            let mut value = serde_json::to_value(record)?;
+            self.json(&mut value);
+            serde_json::from_value(value)
+        };
+        redacted().unwrap_or_else(|e: serde_json::Error| Record {
+            seq,
+            at,
+            event: Event::Warning { message: format!("a record was left out because it could not be redacted: {e}") },
+        })
     }
 
     /// Redacts every string inside a JSON value, keys excepted.

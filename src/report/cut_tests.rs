@@ -67,6 +67,7 @@ fn a_journal_cut_anywhere_is_a_valid_report_in_every_form() {
                 assert_eq!(again, conformance::report(&summary, texts), "{at}\n{yaml}");
                 assert_eq!(again.interrupted, summary.interrupted(), "{at}");
                 assert!(!form(Form::Terminal).is_empty(), "{at}");
+                assert!(form(Form::Html).trim_end().ends_with("</html>"), "{at}");
             }
         }
         assert_eq!(checked.len(), records.len() + 1, "{name}: every number of records was there");

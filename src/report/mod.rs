@@ -17,6 +17,8 @@ mod layout;
 pub mod markdown;
 pub mod progress;
 pub mod schema;
+#[cfg(test)]
+mod secret_tests;
 pub mod terminal;
 #[cfg(test)]
 mod testing;

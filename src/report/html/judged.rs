@@ -87,6 +87,7 @@ pub(super) struct Outcome<'a> {
     diagnoses: Vec<Diagnosed<'a>>,
     hint: &'a str,
     says: Vec<Says<'a>>,
+    ledger: Option<String>,
     open: bool,
 }
 
@@ -209,14 +210,14 @@ impl<'a> Maker<'a> {
             verdict: "failed",
             mark: Mark::Bad.symbol(false),
         });
-        let failed = |o: &OutcomeSummary| matches!(o.verdict(), Some(Verdict::Failed { .. }));
+        let failed = |o: &OutcomeSummary| matches!(word(o), "failed" | "unexpected-pass");
         let is_first = |o: &OutcomeSummary| matches!(first, Some(Failure::Outcome(f)) if std::ptr::eq(f, o));
         let outcomes = self.each().filter(|(_, o)| failed(o) && !is_first(o)).map(|(anchor, outcome)| Other {
             anchor: anchor.clone(),
             id: &outcome.info.id,
             title: &outcome.info.title,
-            verdict: "failed",
-            mark: Mark::Bad.symbol(false),
+            verdict: word(outcome),
+            mark: Mark::of_outcome(outcome).symbol(false),
         });
         let mut others: Vec<_> = stages.chain(outcomes).collect();
         let more = others.len().saturating_sub(OTHERS);
@@ -271,8 +272,8 @@ impl<'a> Maker<'a> {
             title: &info.title,
             kind: kind(info.kind),
             gates: summary.gates(),
-            verdict: word(summary.verdict()),
-            mark: Mark::of_verdict(summary.verdict()).symbol(false),
+            verdict: word(summary),
+            mark: Mark::of_outcome(summary).symbol(false),
             running: false,
             time: None,
             reason: None,
@@ -282,6 +283,9 @@ impl<'a> Maker<'a> {
             diagnoses: Vec::new(),
             hint: &info.hint,
             says: self.says(summary),
+            ledger: summary
+                .ledger_text()
+                .map(|(key, args)| self.texts.with(key, &args.each_ref().map(|(name, value)| (*name, value.as_str())))),
             open: false,
         };
         match &summary.state {
@@ -302,8 +306,10 @@ impl<'a> Maker<'a> {
                     Verdict::Passed => {}
                     Verdict::Failed { reason } => {
                         outcome.reason = Some(reason);
-                        outcome.open = *open > 0;
-                        *open = open.saturating_sub(1);
+                        if summary.ruling().is_none() {
+                            outcome.open = *open > 0;
+                            *open = open.saturating_sub(1);
+                        }
                     }
                     Verdict::Skipped { reason } => outcome.reason = Some(reason),
                     Verdict::Blocked { by } => outcome.blocked_by = Some(By { stage: by, anchor: self::anchor("stage", by) }),

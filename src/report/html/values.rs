@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::judged::Evidence;
-use crate::journal::{OutcomeKind, Transcript, Verdict};
-use crate::report::fold::{Counts, StageSummary, Summary};
+use crate::journal::{OutcomeKind, Transcript};
+use crate::report::fold::{Counts, OutcomeSummary, StageSummary, Summary};
 use crate::report::layout::{Mark, seconds};
 use crate::text::Texts;
 
@@ -52,16 +52,9 @@ pub(super) fn result(summary: &Summary) -> &'static str {
     }
 }
 
-/// The name of a verdict; an outcome without one was not judged.
-pub(super) fn word(verdict: Option<&Verdict>) -> &'static str {
-    match verdict {
-        Some(Verdict::Passed) => "passed",
-        Some(Verdict::Failed { .. }) => "failed",
-        Some(Verdict::Blocked { .. }) => "blocked",
-        Some(Verdict::Skipped { .. }) => "skipped",
-        Some(Verdict::Unsupported { .. }) => "unsupported",
-        None => "not-judged",
-    }
+/// The name of an outcome's verdict, with what the ledger makes of it; one without a verdict was not judged.
+pub(super) fn word(outcome: &OutcomeSummary) -> &'static str {
+    outcome.word().unwrap_or("not-judged")
 }
 
 pub(super) fn kind(kind: OutcomeKind) -> &'static str {
@@ -81,10 +74,13 @@ pub(super) fn shares(counts: &Counts, all: usize) -> Vec<Share> {
         ("skipped", Mark::LeftOut, counts.skipped),
         ("unsupported", Mark::Unsupported, counts.unsupported),
         ("not-judged", Mark::Pending, counts.not_judged),
+        ("expected-failure", Mark::Expected, counts.expected),
+        ("unexpected-pass", Mark::Unexpected, counts.unexpected),
     ];
+    // Most runs have no ledger of expected failures.
+    let parts = parts.into_iter().filter(|(verdict, _, count)| *count > 0 || !verdict.contains("expected"));
     let mut before = 0;
     parts
-        .into_iter()
         .map(|(verdict, mark, count)| {
             let from = percent(before as u64, all as u64);
             before += count;

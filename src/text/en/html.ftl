@@ -48,6 +48,8 @@ html-verdict-blocked = blocked
 html-verdict-skipped = skipped
 html-verdict-unsupported = unsupported
 html-verdict-not-judged = not judged
+html-verdict-expected-failure = expected failure
+html-verdict-unexpected-pass = unexpected pass
 
 html-stand-ins = Stand-ins
 html-stand-in-for = Stand-in for { $component }

@@ -48,6 +48,8 @@ html-verdict-blocked = 受阻
 html-verdict-skipped = 跳过
 html-verdict-unsupported = 不支持
 html-verdict-not-judged = 未判定
+html-verdict-expected-failure = 预期失败
+html-verdict-unexpected-pass = 意外通过
 
 html-stand-ins = 替身
 html-stand-in-for = { $component } 的替身
