@@ -13,7 +13,7 @@ loud() { printf '\n!!!! %s !!!!\n\n' "$*" >&2; }
 # apt_get PACKAGE...: quietly, and only where it can work
 apt_get() {
   command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || return 1
-  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >/dev/null
+  timeout 120 apt-get update -qq && DEBIAN_FRONTEND=noninteractive timeout 600 apt-get install -qq -y --no-install-recommends "$@" >/dev/null
 }
 
 chromium=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
@@ -23,6 +23,7 @@ if [ -z "$chromium" ]; then
   chromium=$(command -v chromium || true)
 fi
 [ -n "$chromium" ] || { loud "NO CHROMIUM, and none could be installed: the HTML report was not looked at"; exit 77; }
+command -v npm >/dev/null || apt_get nodejs npm || true
 command -v node >/dev/null && command -v npm >/dev/null || { loud "NO NODE: the HTML report was not looked at"; exit 77; }
 
 work=$(mktemp -d)
