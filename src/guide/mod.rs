@@ -121,6 +121,31 @@ pub fn coverage(outcomes: &[Outcome]) -> Coverage {
     }
 }
 
+/// How far one run has looked at what the guide says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Looked {
+    /// How many sentences there are.
+    pub sentences: usize,
+    /// How many of them an outcome of the run judged, whatever the verdict.
+    pub judged: usize,
+    /// How many nothing can judge, each for a reason.
+    pub reasoned: usize,
+    /// How many wait for outcomes that are still to be written, wholly or in part.
+    pub waiting: usize,
+}
+
+/// Compares the guide with the outcomes that a run has judged.
+#[must_use]
+pub fn looked(is_judged: impl Fn(&str) -> bool) -> Looked {
+    let all = sentences();
+    Looked {
+        sentences: all.len(),
+        judged: all.iter().filter(|s| s.outcomes.iter().any(|id| is_judged(id))).count(),
+        reasoned: all.iter().filter(|s| s.reason.is_some()).count(),
+        waiting: all.iter().filter(|s| !s.planned.is_empty()).count(),
+    }
+}
+
 /// The sentences that an outcome judges.
 pub fn sentences_of(id: &str) -> impl Iterator<Item = &'static Sentence> {
     sentences().iter().filter(move |s| s.outcomes.iter().any(|o| o == id))

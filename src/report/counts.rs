@@ -1,5 +1,8 @@
 //! What verdicts add up to: their counts, and the exit code that they ask for.
 
+use std::collections::BTreeSet;
+
+use crate::guide::{Looked, looked};
 use crate::journal::Verdict;
 
 use super::expected::Ruling;
@@ -49,6 +52,20 @@ impl Summary {
             }
         }
         counts
+    }
+}
+
+impl Summary {
+    /// How far the run has looked at what the guide says: what passed or failed was looked at.
+    #[must_use]
+    pub fn guide(&self) -> Looked {
+        let judged: BTreeSet<&str> = self
+            .outcomes
+            .iter()
+            .filter(|o| matches!(o.verdict(), Some(Verdict::Passed | Verdict::Failed { .. })))
+            .map(|o| o.info.id.as_str())
+            .collect();
+        looked(|id| judged.contains(id))
     }
 }
 

@@ -52,6 +52,7 @@ pub fn render(summary: &Summary) -> Value {
             "notJudged": counts.not_judged,
             "notSelected": summary.not_selected.len(),
         },
+        "guide": summary.guide(),
         "notSelected": summary.not_selected,
         "missingCapabilities": summary.missing_capabilities(),
         "firstFailure": summary.first_failure().map(|f| match f {

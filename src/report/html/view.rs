@@ -8,6 +8,7 @@ use super::judged::{Chapter, First, Maker, Other, Running};
 use super::nodes::{self, NodeMap};
 use super::values::{self, Kind, Share, Told, time};
 use super::waterfall::{self, Waterfall};
+use crate::guide::Looked;
 use crate::journal::Fidelity;
 use crate::report::fold::{Collected, Summary};
 use crate::text::Texts;
@@ -45,6 +46,7 @@ pub(super) struct Page<'a> {
     repeat: Option<String>,
     spec: Option<String>,
     recorded: Option<Recorded>,
+    guide: Looked,
     commands: usize,
     transcripts: Vec<Told>,
     bundle: Option<Bundle<'a>>,
@@ -128,6 +130,7 @@ impl<'a> Page<'a> {
                 mib: recorded.bytes.div_ceil(1 << 20),
                 proxy: recorded.proxy,
             }),
+            guide: summary.guide(),
             commands: summary.commands,
             transcripts: summary.transcripts.iter().map(values::told).collect(),
             bundle: summary.collected.as_ref().map(|c: &Collected| Bundle {
