@@ -23,6 +23,9 @@ if [ -z "$chromium" ]; then
   chromium=$(command -v chromium || true)
 fi
 [ -n "$chromium" ] || { loud "NO CHROMIUM, and none could be installed: the HTML report was not looked at"; exit 77; }
+# Where it is there and cannot run, as in some containers, nothing that it would say is about the report.
+timeout 60 "$chromium" --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --dump-dom about:blank >/dev/null 2>&1 ||
+  { loud "CHROMIUM DOES NOT RUN HERE: the HTML report was not looked at"; exit 77; }
 command -v npm >/dev/null || apt_get nodejs npm || true
 command -v node >/dev/null && command -v npm >/dev/null || { loud "NO NODE: the HTML report was not looked at"; exit 77; }
 
