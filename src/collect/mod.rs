@@ -205,7 +205,7 @@ impl<'a> Job<'a> {
             None => "-".to_owned(),
         };
         let values = [
-            ("meshproof", env!("CARGO_PKG_VERSION").to_owned()),
+            ("meshproof", crate::harness::version()),
             ("run", context.run.clone()),
             ("session", context.state().id),
             ("backend", context.provider.name().to_owned()),

@@ -237,7 +237,7 @@ impl Harness {
             format: FORMAT_VERSION,
             run: context.run.clone(),
             session: context.state().id,
-            meshproof: env!("CARGO_PKG_VERSION").to_owned(),
+            meshproof: version(),
             command: self.command.to_owned(),
             backend: context.provider.name().to_owned(),
             fidelity: context.provider.fidelity(),
@@ -424,6 +424,13 @@ async fn end_children(context: &Context, owner: &Owner, run: Option<&str>) {
     for (pid, ticks) in running {
         end_if_same(pid, ticks).await;
     }
+}
+
+/// This version of meshproof; of a release build that was made in its repository also the commit, as build metadata: `0.1.0+1a2b3c4d5e6f`.
+#[must_use]
+pub fn version() -> String {
+    let commit = option_env!("MESHPROOF_COMMIT").map(|commit| format!("+{commit}")).unwrap_or_default();
+    format!("{}{commit}", env!("CARGO_PKG_VERSION"))
 }
 
 /// An advisory in words.
