@@ -9,7 +9,6 @@ use serde_json::json;
 use super::{Failure, Format, Global, choice, print, print_json, select};
 use crate::faults::Fault;
 use crate::guide::{self, Sentence};
-use crate::journal::OutcomeKind;
 use crate::outcomes::Outcome;
 use crate::spec::PROFILES;
 use crate::stages::Stage;
@@ -32,19 +31,11 @@ pub(super) enum Kind {
     Defects,
 }
 
-fn kind(outcome: &Outcome) -> &'static str {
-    match outcome.kind {
-        OutcomeKind::Documented => "documented",
-        OutcomeKind::Hardening => "hardening",
-        OutcomeKind::Defect => "defect",
-    }
-}
-
 fn outcome_json(outcome: &Outcome) -> serde_json::Value {
     let info = outcome.info();
     let (check, example) = checked(outcome.id).unzip();
     json!({
-        "id": info.id, "title": info.title, "kind": kind(outcome), "section": info.section, "sentence": info.sentence, "hint": info.hint,
+        "id": info.id, "title": info.title, "kind": outcome.kind.word(), "section": info.section, "sentence": info.sentence, "hint": info.hint,
         "needs": outcome.needs, "capabilities": outcome.capabilities.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "shows": outcome.shows, "check": check, "example": example.flatten(),
     })
@@ -83,7 +74,7 @@ pub(super) fn list(global: &Global, what: Kind) -> Result<u8, Failure> {
         Kind::Outcomes if json => print_json(&outcomes.iter().map(outcome_json).collect::<Vec<_>>())?,
         Kind::Outcomes => print(&rows(outcomes.iter().map(|o| {
             let section = o.anchor.map_or("-", |a| a.section);
-            [o.id.to_owned(), kind(o).to_owned(), section.to_owned(), o.info().title]
+            [o.id.to_owned(), o.kind.word().to_owned(), section.to_owned(), o.info().title]
         })))?,
         Kind::Faults if json => print_json(&global.registry.faults().iter().map(fault_json).collect::<Vec<_>>())?,
         Kind::Faults => print(&rows(global.registry.faults().iter().map(|f| [f.id.to_owned(), broken(f), f.breaks.join(", ")])))?,
@@ -159,7 +150,7 @@ pub(super) fn explain(global: &Global, id: &str) -> Result<u8, Failure> {
         let mut line = |key: &str, value: &str| {
             let _ = writeln!(out, "{}", texts.with(key, &[("value", value)]));
         };
-        line("cli-explain-kind", kind(outcome));
+        line("cli-explain-kind", outcome.kind.word());
         if let Some(anchor) = outcome.anchor {
             line("cli-explain-guide", &format!("{} «{}»", anchor.section, anchor.sentence));
         }

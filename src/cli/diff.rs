@@ -1,14 +1,13 @@
 //! `diff`: what changed between two runs.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
 
 use super::{Failure, Format, Global, print, print_json, run, select};
 use crate::journal::read;
+use crate::report::Summary;
 use crate::report::diff::{Diff, human, markdown};
-use crate::report::{Style, Summary};
 use crate::session::Session;
 use crate::text;
 
@@ -27,10 +26,7 @@ pub(super) fn diff(global: &Global, before: &str, after: &str, as_markdown: bool
     match global.format {
         Format::Json => print_json(&diff)?,
         _ if as_markdown => print(&markdown(&diff, text::current()))?,
-        _ => {
-            let style = Style { color: std::io::stdout().is_terminal() && !global.no_color, width: run::width(), ..Style::default() };
-            print(&human(&diff, text::current(), style))?;
-        }
+        _ => print(&human(&diff, text::current(), run::style(global)))?,
     }
     Ok(diff.exit_code())
 }

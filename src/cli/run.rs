@@ -239,7 +239,7 @@ pub(super) fn style(global: &Global) -> Style {
 }
 
 /// Columns of the terminal that standard output goes to; generous where it goes elsewhere.
-pub(super) fn width() -> usize {
+fn width() -> usize {
     let size = rustix::termios::tcgetwinsize(std::io::stdout());
     size.ok().map(|s| usize::from(s.ws_col)).filter(|w| *w >= 40).unwrap_or(160)
 }

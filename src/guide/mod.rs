@@ -106,15 +106,15 @@ pub struct Coverage {
 #[must_use]
 pub fn coverage(outcomes: &[Outcome]) -> Coverage {
     let all = sentences();
-    let known = |id: &String| outcomes.iter().any(|o| o.id == id);
-    let checked = |s: &&Sentence| s.outcomes.iter().any(known);
-    let count = |wanted: &dyn Fn(&&Sentence) -> bool| all.iter().filter(wanted).count();
+    let known = |id: &str| outcomes.iter().any(|o| o.id == id);
+    let checked = |s: &&Sentence| s.outcomes.iter().any(|id| known(id));
+    let looked = looked(known);
     Coverage {
-        sentences: all.len(),
-        checked: count(&checked),
-        reasoned: count(&|s| s.reason.is_some()),
-        waiting: count(&|s| !s.planned.is_empty()),
-        holes: count(&|s| !checked(s) && s.planned.is_empty() && s.reason.is_none()),
+        sentences: looked.sentences,
+        checked: looked.judged,
+        reasoned: looked.reasoned,
+        waiting: looked.waiting,
+        holes: all.iter().filter(|s| !checked(s) && s.planned.is_empty() && s.reason.is_none()).count(),
         documented: outcomes.iter().filter(|o| sentences_of(o.id).next().is_some()).count(),
         hardening: outcomes.iter().filter(|o| o.kind == OutcomeKind::Hardening).count(),
         not_implemented: all.iter().flat_map(|s| s.planned.iter().cloned()).collect::<BTreeSet<_>>().into_iter().collect(),

@@ -3,25 +3,18 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 
 use crate::cluster::Capability;
 use crate::journal::Event;
-use crate::outcomes::{DASHBOARD_NAMESPACE, Environment, ISTIO_NAMESPACE, image_component};
+use crate::outcomes::{DASHBOARD_NAMESPACE, Environment, ISTIO_NAMESPACE, gateway_api_crds, image_component};
 use crate::wait::Limit;
 
 /// Journals what the environment is made of. What cannot be read is left out: an outcome says so where it matters.
 pub(super) async fn describe(environment: &Environment) {
-    let parts = tokio::join!(
-        of_api_server(environment),
-        of_nodes(environment),
-        of_a_node(environment),
-        of_images(environment),
-        of_crds(environment)
-    );
-    let parts = [parts.0, parts.1, parts.2, parts.3, parts.4, of_spec(environment)];
+    let parts = tokio::join!(of_api_server(environment), of_nodes(environment), of_images(environment), of_crds(environment));
+    let parts = [parts.0, parts.1, parts.2, parts.3, of_spec(environment)];
     for (name, value) in parts.into_iter().flatten().filter(|(_, value)| !value.is_empty()) {
         environment.context.journal.write(Event::Fact { name, value });
     }
@@ -41,8 +34,9 @@ async fn of_nodes(environment: &Environment) -> Facts {
     let Ok(Ok(nodes)) = environment.waiting.within("the nodes are listed", Limit::KubeletAnswer, environment.nodes()).await else {
         return Facts::new();
     };
+    let names: Vec<String> = nodes.iter().map(ResourceExt::name_any).collect();
     let infos: Vec<_> = nodes.iter().filter_map(|n| n.status.as_ref()?.node_info.as_ref()).collect();
-    let mut facts = vec![("nodes".to_owned(), nodes.iter().map(ResourceExt::name_any).collect::<Vec<_>>().join(", "))];
+    let mut facts = vec![("nodes".to_owned(), names.join(", "))];
     let mut fact = |name: &str, value: &dyn Fn(usize) -> String| {
         let mut values: Vec<String> = (0..infos.len()).map(value).collect();
         values.sort_unstable();
@@ -54,18 +48,17 @@ async fn of_nodes(environment: &Environment) -> Facts {
     fact("nodeSystem", &|n| infos[n].os_image.clone());
     fact("kernel", &|n| infos[n].kernel_version.clone());
     fact("architecture", &|n| infos[n].architecture.clone());
+    if let Some(node) = names.first() {
+        facts.extend(of_a_node(environment, node).await);
+    }
     facts
 }
 
 /// What only a command on a node tells. They are all made from one image and share one kernel, so one of them is asked.
-async fn of_a_node(environment: &Environment) -> Facts {
+async fn of_a_node(environment: &Environment, node: &str) -> Facts {
     if environment.missing(&Capability::NODE_EXEC).await.is_some() {
         return Facts::new();
     }
-    let Ok(Ok(names)) = environment.waiting.within("the nodes are listed", Limit::KubeletAnswer, environment.node_names()).await else {
-        return Facts::new();
-    };
-    let Some(node) = names.first() else { return Facts::new() };
     let access = environment.cluster.nodes.as_ref();
     let told = async |argv: &[&str]| {
         let told = environment.waiting.within("a node answers", Limit::NodeCommand, access.run(node, argv)).await;
@@ -125,15 +118,12 @@ fn with_digest(image: &str, id: &str) -> String {
 }
 
 async fn of_crds(environment: &Environment) -> Facts {
-    let api: Api<CustomResourceDefinition> = Api::all(environment.cluster.client.clone());
-    let params = ListParams::default();
-    let Ok(Ok(crds)) = environment.waiting.within("the CRDs are listed", Limit::KubeletAnswer, api.list(&params)).await else {
-        return Facts::new();
-    };
-    let of_gateways = crds.iter().filter(|c| c.name_any().ends_with(".gateway.networking.k8s.io"));
-    let mut bundles: Vec<String> = of_gateways
-        .map(|c| {
-            let (version, channel) = crate::stages::bundle(c);
+    let listed = environment.waiting.within("the CRDs are listed", Limit::KubeletAnswer, gateway_api_crds(environment)).await;
+    let Ok(Ok(crds)) = listed else { return Facts::new() };
+    let mut bundles: Vec<String> = crds
+        .iter()
+        .map(|crd| {
+            let (version, channel) = crate::stages::bundle(crd.as_ref());
             format!("{version} {channel}")
         })
         .collect();

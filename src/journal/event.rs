@@ -30,6 +30,17 @@ pub enum Fidelity {
     Simulated,
 }
 
+impl Fidelity {
+    /// Its word, for programs.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Real => "real",
+            Self::Simulated => "simulated",
+        }
+    }
+}
+
 /// How a stage ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "result")]
@@ -147,6 +158,21 @@ pub enum OutcomeKind {
     Hardening,
     /// Shows what the guide's text would do; never gates.
     Defect,
+}
+
+impl OutcomeKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Documented, Self::Hardening, Self::Defect];
+
+    /// Its word, for programs and on the command line.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Documented => "documented",
+            Self::Hardening => "hardening",
+            Self::Defect => "defect",
+        }
+    }
 }
 
 /// What an outcome is, as known when the run started. A report needs no registry to be made.

@@ -33,7 +33,7 @@ pub(super) fn outcomes() -> Vec<Outcome> {
     ]
 }
 
-pub(super) async fn crds(env: &Environment) -> Result<Vec<Arc<CustomResourceDefinition>>, Stop> {
+pub(crate) async fn crds(env: &Environment) -> Result<Vec<Arc<CustomResourceDefinition>>, Stop> {
     let api: Api<CustomResourceDefinition> = Api::all(env.cluster.client.clone());
     let list = api.list(&ListParams::default()).await.map_err(Stop::kube("list the CRDs"))?;
     Ok(list.items.into_iter().filter(|c| c.name_any().ends_with(GROUP_SUFFIX)).map(Arc::new).collect())

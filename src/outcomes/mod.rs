@@ -48,6 +48,7 @@ pub const BUNDLE_VERSION: &str = "gateway.networking.k8s.io/bundle-version";
 /// Annotation of a Gateway API CRD with its release channel.
 pub const CHANNEL: &str = "gateway.networking.k8s.io/channel";
 
+pub(crate) use gateway_api::crds as gateway_api_crds;
 pub(crate) use istio::is_version;
 pub(crate) use selection::is_dotted_prefix;
 pub(crate) use standin::component as image_component;

@@ -192,7 +192,7 @@ impl Test {
                 let nearest = pattern.nearest(outcomes);
                 SelectionProblem::UnknownId { pattern: pattern.clone(), nearest }
             }
-            Self::Kind(kind) => problem("kind", kind_word(*kind), parse::KINDS.map(|(word, _)| word.to_owned()).into()),
+            Self::Kind(kind) => problem("kind", kind.word(), OutcomeKind::ALL.map(|kind| kind.word().to_owned()).into()),
             Self::Section(value) => problem("section", value, outcomes.iter().filter_map(|o| Some(o.anchor?.section.to_owned())).collect()),
             Self::Needs(value) => problem("needs", value, outcomes.iter().flat_map(|o| o.needs).map(|&n| n.to_owned()).collect()),
             Self::Capability(value) => {
@@ -207,17 +207,13 @@ impl fmt::Display for Test {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Id(pattern) => pattern.fmt(f),
-            Self::Kind(kind) => write!(f, "kind:{}", kind_word(*kind)),
+            Self::Kind(kind) => write!(f, "kind:{}", kind.word()),
             Self::Section(value) => write!(f, "section:{value}"),
             Self::Needs(value) => write!(f, "needs:{value}"),
             Self::Capability(value) => write!(f, "capability:{value}"),
             Self::Group(value) => write!(f, "group:{value}"),
         }
     }
-}
-
-fn kind_word(kind: OutcomeKind) -> &'static str {
-    parse::KINDS.into_iter().find(|(_, known)| *known == kind).map_or("", |(word, _)| word)
 }
 
 /// Ids by their whole text, by their first parts (`istio`, `dashboard.login`), or with `*` for any text, dots included (`*.ready`).

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::journal::{Fidelity, OutcomeKind, Verdict};
+use crate::journal::{OutcomeKind, Verdict};
 use crate::text::Texts;
 
 use super::expected::Ruling;
@@ -202,11 +202,7 @@ pub fn report(summary: &Summary, texts: &Texts) -> ConformanceReport {
     let versions: BTreeMap<String, String> = seen.into_iter().filter_map(|(name, version)| Some((name.to_owned(), version?))).collect();
     let version = |name: &str| versions.get(name).cloned().unwrap_or_else(|| UNKNOWN.to_owned());
     let or_unknown = |text: Option<String>| text.unwrap_or_else(|| UNKNOWN.to_owned());
-    let fidelity = match run.map(|r| r.fidelity) {
-        Some(Fidelity::Real) => "real",
-        Some(Fidelity::Simulated) => "simulated",
-        None => UNKNOWN,
-    };
+    let fidelity = run.map_or(UNKNOWN, |r| r.fidelity.word());
     ConformanceReport {
         api_version: API_VERSION.to_owned(),
         kind: KIND.to_owned(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Property, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
-use crate::journal::{Diagnosis, Fidelity, StageResult, Verdict};
+use crate::journal::{Diagnosis, StageResult, Verdict};
 
 use super::expected::{Expectation, Ruling};
 use super::fold::{OutcomeState, OutcomeSummary, StageState, StageSummary, Summary, exit_code};
@@ -77,11 +77,7 @@ fn suite(summary: &Summary, name: &str) -> TestSuite {
     let mut suite = TestSuite::new(one_line(name));
     suite.timestamp = summary.started.and_then(|at| at.to_string().parse().ok());
     if let Some(run) = &summary.run {
-        let fidelity = match run.fidelity {
-            Fidelity::Real => "real",
-            Fidelity::Simulated => "simulated",
-        };
-        suite.add_property(Property::new("fidelity", fidelity));
+        suite.add_property(Property::new("fidelity", run.fidelity.word()));
         suite.add_property(Property::new("backend", one_line(&run.backend)));
         suite.add_property(Property::new("run", one_line(&run.run)));
         suite.add_property(Property::new("meshproof", one_line(&run.meshproof)));

@@ -3,10 +3,6 @@
 use super::{Expression, PREDICATES, Pattern, Predicate, SelectionProblem, Test};
 use crate::journal::OutcomeKind;
 
-/// The words for kinds.
-pub(super) const KINDS: [(&str, OutcomeKind); 3] =
-    [("documented", OutcomeKind::Documented), ("hardening", OutcomeKind::Hardening), ("defect", OutcomeKind::Defect)];
-
 /// The stack is finite, and an argument may be long.
 const DEPTH: usize = 100;
 
@@ -158,8 +154,8 @@ fn predicate(token: &Token<'_>) -> Result<Predicate, Failed> {
     let value = value.to_owned();
     let test = match name {
         "kind" => {
-            let kind = KINDS.iter().find(|(word, _)| *word == value).map(|(_, kind)| *kind);
-            let known = KINDS.map(|(word, _)| word.to_owned()).to_vec();
+            let kind = OutcomeKind::ALL.into_iter().find(|kind| kind.word() == value);
+            let known = OutcomeKind::ALL.map(|kind| kind.word().to_owned()).to_vec();
             Test::Kind(kind.ok_or_else(|| (at, SelectionProblem::UnknownValue { predicate: name.to_owned(), value, known }))?)
         }
         "section" => Test::Section(value),

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
-use super::values::{anchor, kind, seen, time, word};
+use super::values::{anchor, seen, time, word};
 use crate::guide::{self, Sentence};
 use crate::journal::{Confidence, Diagnosis, StageResult, Verdict};
 use crate::report::fold::{Failure, OutcomeState, OutcomeSummary, StageState, Summary, elapsed_ms};
@@ -270,7 +270,7 @@ impl<'a> Maker<'a> {
             anchor: anchor.to_owned(),
             id: &info.id,
             title: &info.title,
-            kind: kind(info.kind),
+            kind: info.kind.word(),
             gates: summary.gates(),
             verdict: word(summary),
             mark: Mark::of_outcome(summary).symbol(false),

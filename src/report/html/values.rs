@@ -57,14 +57,6 @@ pub(super) fn word(outcome: &OutcomeSummary) -> &'static str {
     outcome.word().unwrap_or("not-judged")
 }
 
-pub(super) fn kind(kind: OutcomeKind) -> &'static str {
-    match kind {
-        OutcomeKind::Documented => "documented",
-        OutcomeKind::Hardening => "hardening",
-        OutcomeKind::Defect => "defect",
-    }
-}
-
 /// Outcomes by verdict, with their part of the whole.
 pub(super) fn shares(counts: &Counts, all: usize) -> Vec<Share> {
     let parts = [
@@ -91,9 +83,9 @@ pub(super) fn shares(counts: &Counts, all: usize) -> Vec<Share> {
 
 /// How many outcomes there are of each kind, without kinds that there are none of.
 pub(super) fn kinds(summary: &Summary) -> Vec<Kind> {
-    [OutcomeKind::Documented, OutcomeKind::Hardening, OutcomeKind::Defect]
+    OutcomeKind::ALL
         .into_iter()
-        .map(|k| Kind { kind: kind(k), count: summary.outcomes.iter().filter(|o| o.info.kind == k).count() })
+        .map(|k| Kind { kind: k.word(), count: summary.outcomes.iter().filter(|o| o.info.kind == k).count() })
         .filter(|k| k.count > 0)
         .collect()
 }

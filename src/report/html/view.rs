@@ -9,7 +9,6 @@ use super::nodes::{self, NodeMap};
 use super::values::{self, Kind, Share, Told, time};
 use super::waterfall::{self, Waterfall};
 use crate::guide::Looked;
-use crate::journal::Fidelity;
 use crate::report::fold::{Collected, Summary};
 use crate::text::Texts;
 
@@ -96,11 +95,7 @@ impl<'a> Page<'a> {
                 strict: r.strict,
             }),
             started: summary.started.map(|at| format!("{at:.0}")),
-            fidelity: match run.map(|r| r.fidelity) {
-                Some(Fidelity::Real) => "real",
-                Some(Fidelity::Simulated) => "simulated",
-                None => "unknown",
-            },
+            fidelity: run.map_or("unknown", |r| r.fidelity.word()),
             result: values::result(summary),
             exit_code: summary.finished.map(|f| f.exit_code),
             interrupted: summary.interrupted(),

@@ -165,22 +165,19 @@ impl Page<'_> {
             return;
         }
         let columns = [
-            ("passed", counts.passed),
-            ("failed", counts.failed),
-            ("blocked", counts.blocked),
-            ("skipped", counts.skipped),
-            ("unsupported", counts.unsupported),
-            ("not-judged", counts.not_judged),
-            ("not-selected", self.summary.not_selected.len()),
-            ("expected-failure", counts.expected),
-            ("unexpected-pass", counts.unexpected),
+            ("report-markdown-passed", counts.passed),
+            ("report-markdown-failed", counts.failed),
+            ("report-markdown-blocked", counts.blocked),
+            ("report-markdown-skipped", counts.skipped),
+            ("report-markdown-unsupported", counts.unsupported),
+            ("report-markdown-not-judged", counts.not_judged),
+            ("report-markdown-not-selected", self.summary.not_selected.len()),
+            ("report-expected-failure", counts.expected),
+            ("report-unexpected-pass", counts.unexpected),
         ];
         // Most runs have no ledger.
-        let columns: Vec<_> = columns.into_iter().filter(|(key, count)| *count > 0 || !key.contains("expected")).collect();
-        let names: Vec<String> = columns
-            .iter()
-            .map(|(key, _)| self.texts.get(&format!("report-{}{key}", if key.contains("expected") { "" } else { "markdown-" })))
-            .collect();
+        let columns: Vec<_> = columns.into_iter().filter(|(key, count)| *count > 0 || key.starts_with("report-markdown-")).collect();
+        let names: Vec<String> = columns.iter().map(|(key, _)| self.texts.get(key)).collect();
         let numbers: Vec<String> = columns.iter().map(|(_, count)| count.to_string()).collect();
         self.line(&format!("| {} |", names.join(" | ")));
         self.line(&format!("|{}", "--:|".repeat(columns.len())));
