@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
+use super::report::redacted;
 use super::{Failure, Format, Global, print, print_json, run, select};
 use crate::journal::read;
 use crate::report::Summary;
@@ -35,7 +36,7 @@ pub(super) fn diff(global: &Global, before: &str, after: &str, as_markdown: bool
 fn summary(session: &Session, word: &str) -> Result<Summary, Failure> {
     let path = journal(session, word)?;
     let records = read(&path).map_err(|e| Failure::new(2, &e, None))?;
-    let summary = Summary::fold(&records);
+    let summary = Summary::fold(&redacted(&records));
     if summary.run.is_none() {
         // Without its first record nobody knows what was to be judged.
         return Err(Failure::usage(text::current().with("cli-diff-no-run", &[("path", &path.display().to_string())]), None));

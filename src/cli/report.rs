@@ -126,9 +126,13 @@ fn parsed(name: &str, bytes: &[u8]) -> Result<Vec<Record>, SourceError> {
     if records.is_empty() && bytes[..length] != BEGINNING[..length] {
         return Err(SourceError::NotAJournal { name: name.to_owned() });
     }
-    // Whoever wrote it may have redacted less than a journal of ours is, and a report is for others to read.
+    Ok(redacted(&records))
+}
+
+/// The records of a journal from elsewhere: whoever wrote it may have redacted less than a journal of ours is, and a report is for others to read.
+pub(super) fn redacted(records: &[Record]) -> Vec<Record> {
     let redactor = Redactor::default();
-    Ok(records.iter().map(|record| redactor.record(record)).collect())
+    records.iter().map(|record| redactor.record(record)).collect()
 }
 
 /// The runs that there are, newest first.

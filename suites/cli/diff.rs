@@ -35,8 +35,16 @@ fn two_runs_are_compared_by_their_ids_and_their_journals() {
     let said = machine.run(&["diff", paths[0], paths[1], "--markdown"]).code(1);
     assert!(said.stdout.contains("### New failures\n\n- ✗ dashboard.admin-user"), "{}", said.stdout);
 
-    // As a kill leaves it.
+    // As somebody else's program may have written it.
     let text = std::fs::read_to_string(&file).expect("the journal can be read");
+    let token = "eyJhbGciOiJSUzI1NiIsImtpZCI6IiJ9.eyJzdWIiOiJub2JvZHkiLCJhdWQiOltdfQ.c2lnbmF0dXJlLW9mLW5vYm9keQ";
+    let failed = "\"verdict\":\"failed\",\"reason\":\"";
+    assert!(text.contains(failed), "an outcome failed");
+    std::fs::write(&file, text.replace(failed, &format!("{failed}planted {token} "))).expect("the journal can be written");
+    let said = machine.run(&["diff", paths[0], paths[1]]).code(1);
+    assert!(said.stdout.contains("planted <redacted> ") && !said.stdout.contains(token), "{}", said.stdout);
+
+    // As a kill leaves it.
     let cut = text.find("\"outcome-finished\"").expect("an outcome was judged");
     std::fs::write(&file, &text[..cut]).expect("the journal can be cut");
     let said = machine.run(&["diff", &second, &broken]).code(1);
