@@ -82,6 +82,8 @@ async fn play(events: Vec<Event>) {
             }
         }
     }
+    // A download that a client left goes on, and whoever joins it shares what comes of it.
+    eventually(|| mirror.mirror.fills.at_rest().then_some(())).await;
     let verified = mirror.cache.verify().unwrap();
     fake.forgive();
     mirror.cache.fill_disk(u64::MAX);
