@@ -39,11 +39,16 @@ impl Drop for Ticking {
     }
 }
 
+/// Whether GitHub Actions reads what is written.
+pub(super) fn on_github() -> bool {
+    std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true")
+}
+
 impl Progress {
     /// `live` is only heeded on a terminal.
     pub(super) fn new(verbose: bool, live: bool) -> Self {
         let live = live && std::io::stderr().is_terminal();
-        let github = !live && std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true");
+        let github = !live && on_github();
         Self { state: live.then(Arc::default), groups: github.then(Arc::default), verbose }
     }
 

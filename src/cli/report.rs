@@ -157,7 +157,7 @@ pub(super) fn written(global: &Global, summary: &Summary, work: Work) -> Result<
     }
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     if work != Work::Up
-        && set("GITHUB_ACTIONS").is_some_and(|value| value == "true")
+        && super::progress::on_github()
         && let Some(path) = set("GITHUB_STEP_SUMMARY")
     {
         append(summary, Path::new(&path));

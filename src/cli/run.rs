@@ -235,7 +235,8 @@ impl Signals {
 
 /// How to write for standard output.
 pub(super) fn style(global: &Global) -> Style {
-    Style { color: std::io::stdout().is_terminal() && !global.no_color, width: width(), ..Style::default() }
+    let color = std::io::stdout().is_terminal() && !global.no_color;
+    Style { color, width: width(), github: super::progress::on_github(), ..Style::default() }
 }
 
 /// Columns of the terminal that standard output goes to; generous where it goes elsewhere.

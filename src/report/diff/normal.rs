@@ -1,6 +1,6 @@
 //! Evidence without what differs from one run to the next though nothing has changed.
 //!
-//! Ids, hashes of names, ages, durations, times, addresses and ephemeral ports become a word in braces. What says something about a
+//! Ids, hashes of names, ages, durations, times, addresses, ephemeral ports and people's directories become a word in braces. What says something about a
 //! version stays: digests (`sha256:…`), documented ports, loopback addresses and networks in CIDR notation.
 
 use std::collections::BTreeMap;
@@ -35,6 +35,11 @@ static PORT: LazyLock<Regex> = LazyLock::new(|| regex(r":(\d{5})\b"));
 /// The end of the name of a pod: of a Deployment with the hash of its template, or of a `DaemonSet`.
 static POD: LazyLock<Regex> =
     LazyLock::new(|| regex(r"-[bcdfghjklmnpqrstvwxz2456789]{8,10}-[bcdfghjklmnpqrstvwxz2456789]{5}\b|-[bcdfghjklmnpqrstvwxz2456789]{5}\b"));
+/// A directory of somebody's machine or of a job of CI; directories of a node and of a container are documented.
+static DIR: LazyLock<Regex> = LazyLock::new(|| {
+    let word = r#"[^\s/"'`(),:;]+/"#;
+    regex(&format!(r#"(^|[\s"'`=(,:])/(?:home|Users|root|tmp|private|var/(?:folders|tmp)|builds|__w|mnt|srv|workspaces?)/(?:{word})*"#))
+});
 static RATE: LazyLock<Regex> = LazyLock::new(|| regex(r"\b\d+(?:\.\d+)? ?[kKMG]?i?B/s\b"));
 static DURATION: LazyLock<Regex> = LazyLock::new(|| {
     regex(r"\b\d+(?:\.\d+)? ?(?:milliseconds?|seconds?|minutes?|hours?|days?|ms|us|µs|ns|s)\b|\b(?:\d+h)?(?:\d+m)?\d+\.\d+s\b")
@@ -62,6 +67,7 @@ pub(super) fn text(line: &str) -> String {
         let chosen = found[1].parse::<u32>().is_ok_and(|port| (CHOSEN_PORTS..=65_535).contains(&port));
         if chosen { ":{port}".to_owned() } else { found[0].to_owned() }
     });
+    let line = DIR.replace_all(&line, "$1{dir}/");
     let line = POD.replace_all(&line, |found: &Captures<'_>| if found[0].len() > 6 { "-{hash}-{hash}" } else { "-{hash}" });
     let line = PROCESS.replace_all(&line, "$1$2{pid}");
     let line = RATE.replace_all(&line, "{rate}");
@@ -131,6 +137,8 @@ mod tests {
             ("[fd00:10:96::a]:443", "{address}:443"),
             ("elapsed: 0.1 s total: 778.0 (15.1 KiB/s)", "elapsed: {duration} total: 778.0 ({rate})"),
             ("took 1.234567ms, then 1m2.5s and 3 seconds", "took {duration}, then {duration} and {duration}"),
+            ("open /home/runner/work/.state/kubeconfig: not found", "open {dir}/kubeconfig: not found"),
+            ("KUBECONFIG=/tmp/x-1/kubeconfig,'/Users/a b/c'", "KUBECONFIG={dir}/kubeconfig,'{dir}/a b/c'"),
             ("\u{1b}[32m✔\u{1b}[0m Istiod installed 🧠", "Istiod installed"),
         ] {
             assert_eq!(text(seen), wanted, "{seen}");
@@ -144,6 +152,9 @@ mod tests {
             "docker.io/istio/ztunnel:1.27.1-distroless",
             "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
             "127.0.0.1:8001",
+            "/etc/containerd/certs.d/docker.io/hosts.toml",
+            "https://example.org/home/tmp/x",
+            "GET /api/v1/namespaces",
             "10.96.0.0/12",
             "0.0.0.0:15008",
             "port 6443",

@@ -280,8 +280,39 @@ fn evidence_is_cut_between_characters() {
 
 #[test]
 fn what_may_be_pasted_into_a_shell_is_quoted_for_it() {
-    assert_eq!(values::repeat("run", "kind", true), "meshproof run --backend kind --spec spec.yaml --strict");
-    assert_eq!(values::repeat("run; rm", "a'b", false), r"meshproof 'run; rm' --backend 'a'\''b' --spec spec.yaml");
+    let mut records = testing::green();
+    let Event::RunStarted { command, backend, .. } = &mut records[0].event else { panic!("the first record starts the run") };
+    (*command, *backend) = ("run; rm".into(), "a'b".into());
+    assert_eq!(values::repeat(&Summary::fold(&records)).unwrap(), r"meshproof 'run; rm' --backend 'a'\''b' --spec spec.yaml");
+}
+
+#[test]
+fn the_command_that_repeats_a_run_judges_the_same_in_the_same_environment() {
+    let mut pen = Pen::new(Fidelity::Real);
+    let Event::RunStarted { command, backend, outcomes, not_selected, strict, .. } = &mut pen.records[0].event else { panic!() };
+    (*command, *backend, *strict) = ("verify".into(), "existing".into(), true);
+    let (kept, left_out) = outcomes.split_at(2);
+    let ids = [kept[0].id.clone(), kept[1].id.clone()];
+    *not_selected = left_out.iter().map(|o| o.id.clone()).collect();
+    let (all, first) = (outcomes.clone(), left_out[0].id.clone());
+    *outcomes = kept.to_vec();
+    pen.write(Event::Fact { name: "context".into(), value: "my cluster".into() });
+    pen.judge(&ids[0], 1, Verdict::Skipped { reason: "it's slow".into() }, json!({}), Vec::new());
+    let repeat = |records: &[Record]| values::repeat(&Summary::fold(records)).unwrap();
+    let common = "meshproof verify --backend existing --context 'my cluster' --spec spec.yaml --select";
+    let rest = format!(r"--skip '{}=it'\''s slow' --strict", ids[0]);
+    assert_eq!(repeat(&pen.records), format!("{common} '{}, {}' {rest}", ids[0], ids[1]));
+    // What is left out is named where that is shorter.
+    let Event::RunStarted { outcomes, not_selected, .. } = &mut pen.records[0].event else { panic!() };
+    (*outcomes, *not_selected) = (all.into_iter().filter(|o| o.id != first).collect(), vec![first.clone()]);
+    assert_eq!(repeat(&pen.records), format!("{common} 'not {first}' {rest}"));
+    // And every expression means what it should.
+    let outcomes = crate::outcomes::builtin();
+    let judged: Vec<&str> = outcomes.iter().filter(|o| o.id != first).map(|o| o.id).collect();
+    for expression in [format!("not {first}"), judged.join(", ")] {
+        let selection = crate::outcomes::Selection::parse(&expression).unwrap();
+        assert!(outcomes.iter().all(|o| selection.matches(o) == (o.id != first)), "{expression}");
+    }
 }
 
 #[test]

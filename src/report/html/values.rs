@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::judged::Evidence;
-use crate::journal::{OutcomeKind, Transcript};
+use crate::journal::{OutcomeKind, Transcript, Verdict};
 use crate::report::fold::{Counts, OutcomeSummary, StageSummary, Summary};
 use crate::report::layout::{Mark, seconds};
 use crate::text::Texts;
@@ -115,10 +115,41 @@ pub(super) fn anchor(kind: &str, id: &str) -> String {
     format!("{kind}-{id}")
 }
 
-/// The command that repeats a run of the spec that is shown below it.
-pub(super) fn repeat(command: &str, backend: &str, strict: bool) -> String {
-    let strict = if strict { " --strict" } else { "" };
-    format!("meshproof {} --backend {} --spec spec.yaml{strict}", quoted(command), quoted(backend))
+/// The command that repeats a run of the spec that is shown below it: of the same environment, judging the same outcomes.
+pub(super) fn repeat(summary: &Summary) -> Option<String> {
+    let run = summary.run.as_ref()?;
+    let mut words = vec!["meshproof", &run.command, "--backend", &run.backend];
+    if let Some(context) = summary.facts.get("context") {
+        words.extend(["--context", context]);
+    }
+    words.extend(["--spec", "spec.yaml"]);
+    let selection = selection(summary);
+    if let Some(selection) = &selection {
+        words.extend(["--select", selection]);
+    }
+    let skips: Vec<String> = (summary.outcomes.iter())
+        .filter_map(|o| match o.verdict() {
+            Some(Verdict::Skipped { reason }) => Some(format!("{}={reason}", o.info.id)),
+            _ => None,
+        })
+        .collect();
+    words.extend(skips.iter().flat_map(|skip| ["--skip", skip]));
+    if run.strict {
+        words.push("--strict");
+    }
+    Some(words.into_iter().map(quoted).collect::<Vec<_>>().join(" "))
+}
+
+/// An expression for what was judged, if not all was; the shorter of two.
+fn selection(summary: &Summary) -> Option<String> {
+    let left_out = &summary.not_selected;
+    if left_out.is_empty() {
+        return None;
+    }
+    let without: Vec<String> = left_out.iter().map(|id| format!("not {id}")).collect();
+    let judged: Vec<&str> = summary.outcomes.iter().map(|o| o.info.id.as_str()).collect();
+    let (without, judged) = (without.join(" and "), judged.join(", "));
+    Some(if judged.is_empty() || without.len() < judged.len() { without } else { judged })
 }
 
 /// A word for a POSIX shell: it may be pasted into one.

@@ -117,7 +117,7 @@ impl<'a> Page<'a> {
             many: summary.outcomes.len() > 300,
             nodes: nodes::of(summary),
             facts: &summary.facts,
-            repeat: run.map(|r| values::repeat(&r.command, &r.backend, r.strict)),
+            repeat: values::repeat(summary),
             spec: run.filter(|r| !r.spec.is_null()).map(|r| values::yaml(&r.spec)),
             recorded: (recorded.mirror + recorded.proxy > 0).then(|| Recorded {
                 mirror: recorded.mirror,
