@@ -2,6 +2,7 @@
 
 mod bill;
 mod drift;
+mod inventory;
 mod policy;
 mod provision;
 mod settings;
@@ -345,7 +346,8 @@ impl Harness {
                 context.journal.write(Event::Warning { message });
             }
         };
-        tokio::join!(bill::describe(environment), name_stand_ins, judge_all(&self.outcomes, environment, ended, &context.journal));
+        let judging = judge_all(&self.outcomes, environment, ended, &context.journal);
+        tokio::join!(bill::describe(environment), inventory::take(environment), name_stand_ins, judging);
         context.journal_recordings();
     }
 

@@ -290,6 +290,11 @@ pub enum Event {
         /// Value.
         value: String,
     },
+    /// Which objects the environment has, of the kinds that an installation makes.
+    Inventory {
+        /// `namespace/name` or `name` by kind; a CRD with the versions that it serves. A kind that could not be listed is not there.
+        objects: BTreeMap<String, Vec<String>>,
+    },
     /// An image that only stands in for the real component.
     StandIn {
         /// Component, for example `ztunnel`.

@@ -219,6 +219,8 @@ pub struct Summary {
     pub last: Option<Timestamp>,
     /// Facts about the environment, the latest of each name.
     pub facts: BTreeMap<String, String>,
+    /// Which objects the environment has, by kind; a kind that could not be listed is not there.
+    pub objects: BTreeMap<String, Vec<String>>,
     /// Stand-in images by component.
     pub stand_ins: BTreeMap<String, String>,
     /// Warnings in order, each once.
@@ -296,6 +298,7 @@ impl Summary {
             Event::Fact { name, value } => {
                 self.facts.insert(name.clone(), value.clone());
             }
+            Event::Inventory { objects } => self.objects.clone_from(objects),
             Event::StandIn { component, image } => {
                 self.stand_ins.insert(component.clone(), image.clone());
             }

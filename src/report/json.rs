@@ -36,6 +36,7 @@ pub fn render(summary: &Summary) -> Value {
         "fidelity": run.map(|r| r.fidelity),
         "spec": run.map(|r| &r.spec),
         "facts": summary.facts,
+        "objects": summary.objects,
         "standIns": summary.stand_ins.iter().map(|(component, image)| json!({"component": component, "image": image})).collect::<Vec<_>>(),
         "warnings": summary.warnings,
         "stages": summary.stages.iter().map(|s| stage(summary, s)).collect::<Vec<_>>(),

@@ -91,6 +91,7 @@ pub fn line(record: &Record, texts: &Texts, verbose: bool) -> Option<String> {
         Event::Unknown
         | Event::Recorded { .. }
         | Event::Fact { .. }
+        | Event::Inventory { .. }
         | Event::Transcript(_)
         | Event::OutcomeStarted { .. }
         | Event::CommandStarted { .. }

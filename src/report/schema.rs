@@ -45,7 +45,7 @@ mod tests {
 
     /// What the journal's writer owns and the schema leaves open.
     fn open(path: &str) -> bool {
-        path == "/spec" || path == "/facts" || path == "/missingCapabilities" || path.ends_with("/evidence")
+        path == "/spec" || path == "/facts" || path == "/objects" || path == "/missingCapabilities" || path.ends_with("/evidence")
     }
 
     /// Calls with every object whose shape is ours, by its path.

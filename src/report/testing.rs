@@ -94,6 +94,8 @@ impl Pen {
         for (name, value) in [("kubernetes", "v1.33.4"), ("istio", "1.27.1"), ("gateway-api", "v1.3.0"), ("nodes", "2")] {
             pen.write(Event::Fact { name: name.into(), value: value.into() });
         }
+        let crds = vec!["gatewayclasses.gateway.networking.k8s.io (v1)".to_owned(), "gateways.gateway.networking.k8s.io (v1)".to_owned()];
+        pen.write(Event::Inventory { objects: [("CustomResourceDefinition".to_owned(), crds), ("Service".to_owned(), Vec::new())].into() });
         pen
     }
 

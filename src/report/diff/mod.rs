@@ -6,7 +6,7 @@ mod page;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -51,6 +51,8 @@ pub struct Diff {
     pub spec: Vec<Change>,
     /// Facts that differ.
     pub facts: Vec<Change>,
+    /// Objects that came or went, by kind.
+    pub objects: Vec<ObjectChange>,
     /// Stand-ins that differ, by component.
     pub stand_ins: Vec<Change>,
     /// What outcomes saw that differs in more than what differs from run to run.
@@ -88,6 +90,17 @@ pub struct Change {
     pub before: Option<Value>,
     /// What it is.
     pub after: Option<Value>,
+}
+
+/// Objects of a kind that only one of two environments has, by `namespace/name` or `name`; a CRD that serves other versions is both.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ObjectChange {
+    /// The kind.
+    pub kind: String,
+    /// Objects that are no longer there.
+    pub removed: Vec<String>,
+    /// Objects that are new.
+    pub added: Vec<String>,
 }
 
 /// How a stage differs.
@@ -144,6 +157,7 @@ impl Diff {
             stages,
             spec: changes(&spec(before), &spec(after)),
             facts: facts(before, after, changes(&texts(&before.facts), &texts(&after.facts))),
+            objects: objects(before, after),
             stand_ins: changes(&texts(&before.stand_ins), &texts(&after.stand_ins)),
             output: outcomes::output(before, after),
             before: was,
@@ -161,7 +175,11 @@ impl Diff {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         let changes = [&self.environment, &self.spec, &self.facts, &self.stand_ins];
-        changes.iter().all(|c| c.is_empty()) && self.outcomes.is_empty() && self.stages.is_empty() && self.output.is_empty()
+        changes.iter().all(|c| c.is_empty())
+            && self.outcomes.is_empty()
+            && self.stages.is_empty()
+            && self.objects.is_empty()
+            && self.output.is_empty()
     }
 }
 
@@ -209,6 +227,19 @@ fn facts(before: &Summary, after: &Summary, mut changes: Vec<Change>) -> Vec<Cha
         _ => same_command,
     });
     changes
+}
+
+/// Objects that came or went. A kind that only one of the two could list says nothing.
+fn objects(before: &Summary, after: &Summary) -> Vec<ObjectChange> {
+    let normalised = |names: &[String]| names.iter().map(|name| normal::text(name)).collect::<BTreeSet<String>>();
+    let change = |(kind, was): (&String, &Vec<String>)| {
+        let (was, is) = (normalised(was), normalised(after.objects.get(kind)?));
+        let only = |a: &BTreeSet<String>, b: &BTreeSet<String>| a.difference(b).cloned().collect::<Vec<_>>();
+        let (removed, added) = (only(&was, &is), only(&is, &was));
+        let differs = !(removed.is_empty() && added.is_empty());
+        differs.then(|| ObjectChange { kind: kind.clone(), removed, added })
+    };
+    before.objects.iter().filter_map(change).collect()
 }
 
 /// What differs between two maps, in the order of the names.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::report::layout::{Mark, Style, Tone, clean, one_line, seconds, wrap};
 use crate::text::Texts;
 
-use super::{Change, Diff, OutcomeChange, OutcomeChanged, Side, StageChange, StageChanged};
+use super::{Change, Diff, OutcomeChange, OutcomeChanged, OutputChange, Side, StageChange, StageChanged};
 
 /// Lines of changed output that are shown of each outcome; the JSON form has all.
 const OUTPUT_LINES: usize = 12;
@@ -111,6 +111,7 @@ fn pieces(diff: &Diff, texts: &Texts) -> Vec<Piece> {
     section(&mut pieces, texts, "diff-stand-ins", diff.stand_ins.iter().map(|c| (Mark::Unsupported, change(c))));
     section(&mut pieces, texts, "diff-spec", diff.spec.iter().map(|c| (Mark::Pending, change(c))));
     section(&mut pieces, texts, "diff-facts", diff.facts.iter().map(|c| (Mark::Pending, change(c))));
+    objects(&mut pieces, diff, texts);
     output(&mut pieces, diff, texts);
     let [worse, fixed, failing] = [
         diff.outcomes.iter().filter(|o| o.worse).count() + diff.stages.iter().filter(|s| s.worse).count(),
@@ -221,20 +222,27 @@ fn stage(stage: &StageChange, texts: &Texts) -> (Mark, String) {
     (mark, texts.with(key, &args))
 }
 
-fn output(pieces: &mut Vec<Piece>, diff: &Diff, texts: &Texts) {
-    if diff.output.is_empty() {
-        return;
-    }
-    pieces.push(Piece::Heading(texts.get("diff-output")));
-    for changes in diff.output.chunk_by(|a, b| a.outcome == b.outcome) {
-        let Some(first) = changes.first() else { continue };
-        pieces.push(Piece::Point(Mark::Pending, first.outcome.clone()));
-        let mut lines = Vec::new();
-        for change in changes {
-            let marked = |sign: char, lines: &[String]| lines.iter().map(|l| format!("{sign} {}: {l}", change.path)).collect::<Vec<_>>();
-            lines.extend(marked('-', &change.removed));
-            lines.extend(marked('+', &change.added));
+fn objects(pieces: &mut Vec<Piece>, diff: &Diff, texts: &Texts) {
+    let sections = diff.objects.iter().map(|change| {
+        let lines = marked('-', None, &change.removed).into_iter().chain(marked('+', None, &change.added)).collect();
+        (change.kind.as_str(), lines)
+    });
+    changed(pieces, texts, "diff-objects", sections);
+}
+
+/// Lines that are no longer there or new, each with where it is.
+fn marked(sign: char, place: Option<&str>, lines: &[String]) -> Vec<String> {
+    let place = place.map_or_else(String::new, |place| format!("{place}: "));
+    lines.iter().map(|line| format!("{sign} {place}{line}")).collect()
+}
+
+/// A heading, and below it what has changed of each thing; not more of one than a person reads.
+fn changed<'a>(pieces: &mut Vec<Piece>, texts: &Texts, heading: &str, sections: impl Iterator<Item = (&'a str, Vec<String>)>) {
+    for (n, (name, mut lines)) in sections.enumerate() {
+        if n == 0 {
+            pieces.push(Piece::Heading(texts.get(heading)));
         }
+        pieces.push(Piece::Point(Mark::Pending, name.to_owned()));
         let hidden = lines.len().saturating_sub(OUTPUT_LINES);
         lines.truncate(OUTPUT_LINES);
         if hidden > 0 {
@@ -242,4 +250,17 @@ fn output(pieces: &mut Vec<Piece>, diff: &Diff, texts: &Texts) {
         }
         pieces.push(Piece::Lines(lines));
     }
+}
+
+fn output(pieces: &mut Vec<Piece>, diff: &Diff, texts: &Texts) {
+    let of_outcome = |changes: &'_ [OutputChange]| {
+        let lines = |change: &OutputChange| {
+            let path = Some(change.path.as_str());
+            [marked('-', path, &change.removed), marked('+', path, &change.added)].concat()
+        };
+        changes.iter().flat_map(lines).collect::<Vec<_>>()
+    };
+    let sections = diff.output.chunk_by(|a, b| a.outcome == b.outcome);
+    let sections = sections.filter_map(|changes| Some((changes.first()?.outcome.as_str(), of_outcome(changes))));
+    changed(pieces, texts, "diff-output", sections);
 }

@@ -229,6 +229,43 @@ fn facts_differ_only_in_what_says_something_and_where_both_commands_tell_them() 
     assert_eq!(facts(one(), told("verify", &[("agent", "process 4")])), [""; 0]);
 }
 
+#[test]
+fn objects_come_and_go_by_kind() {
+    let has = |kinds: &[(&str, &[&str])]| {
+        let mut pen = Pen::new(Fidelity::Real);
+        let objects = kinds.iter().map(|(kind, names)| ((*kind).to_owned(), names.iter().map(|n| (*n).to_owned()).collect()));
+        pen.write(Event::Inventory { objects: objects.collect() });
+        Summary::fold(&pen.end(0))
+    };
+    let before = has(&[
+        ("CustomResourceDefinition", &["a.example.org (v1)", "b.example.org (v1)"]),
+        ("Secret", &["x/token-zl8zg"]),
+        ("Service", &["x/y"]),
+        ("Role", &["x/z"]),
+    ]);
+    let after = has(&[
+        ("CustomResourceDefinition", &["b.example.org (v1, v2)", "a.example.org (v1)"]),
+        ("Secret", &["x/token-b7ffb"]),
+        ("Service", &[]),
+        ("Deployment", &["x/y"]),
+    ]);
+    let diff = Diff::of(&before, &after);
+    let change = |kind: &str, removed: &[&str], added: &[&str]| ObjectChange {
+        kind: kind.into(),
+        removed: removed.iter().map(|n| (*n).to_owned()).collect(),
+        added: added.iter().map(|n| (*n).to_owned()).collect(),
+    };
+    let crds = change("CustomResourceDefinition", &["b.example.org (v1)"], &["b.example.org (v1, v2)"]);
+    // What only one of the two could list is no change.
+    assert_eq!(diff.objects, [crds, change("Service", &["x/y"], &[])]);
+    assert!(!diff.worse && !diff.is_empty());
+    let text = human(&diff, &Texts::new(Lang::En), Style { width: 160, ..Style::default() });
+    assert!(
+        text.contains("Objects\n  · CustomResourceDefinition\n      - b.example.org (v1)\n      + b.example.org (v1, v2)\n  · Service\n"),
+        "{text}"
+    );
+}
+
 fn saw(evidence: serde_json::Value) -> Summary {
     let mut pen = Pen::new(Fidelity::Real);
     pen.judge(READY, 1, Verdict::Passed, evidence, Vec::new());

@@ -42,6 +42,8 @@ pub(super) struct Page<'a> {
     many: bool,
     nodes: Option<NodeMap<'a>>,
     facts: &'a BTreeMap<String, String>,
+    objects: &'a BTreeMap<String, Vec<String>>,
+    object_count: usize,
     repeat: Option<String>,
     spec: Option<String>,
     recorded: Option<Recorded>,
@@ -117,6 +119,8 @@ impl<'a> Page<'a> {
             many: summary.outcomes.len() > 300,
             nodes: nodes::of(summary),
             facts: &summary.facts,
+            objects: &summary.objects,
+            object_count: summary.objects.values().map(Vec::len).sum(),
             repeat: values::repeat(summary),
             spec: run.filter(|r| !r.spec.is_null()).map(|r| values::yaml(&r.spec)),
             recorded: (recorded.mirror + recorded.proxy > 0).then(|| Recorded {

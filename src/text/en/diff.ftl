@@ -28,6 +28,7 @@ diff-stage-faster = { $id }: faster, { $before } → { $after }
 diff-stand-ins = Stand-ins
 diff-spec = Spec
 diff-facts = Facts
+diff-objects = Objects
 diff-output = Changed output
 diff-output-more = … { $count } more lines; --format json has them all
 diff-not-gating = { $change } (does not gate)

@@ -133,6 +133,7 @@ html-guide-looked = { $judged } of { $sentences } sentences were judged; { $reas
 html-commands = External commands
 html-bundle = Bundle
 html-bundle-size = ({ $files } files, { $mib } MiB; left out or cut: { $leftOut })
+html-objects = Objects of the environment ({ $count })
 html-repeat = Repeat this run
 html-repeat-how = Save the spec below as spec.yaml, then:
 html-spec = The resolved spec

@@ -28,6 +28,7 @@ diff-stage-faster = { $id }：变快，{ $before } → { $after }
 diff-stand-ins = 替身
 diff-spec = 规约
 diff-facts = 事实
+diff-objects = 对象
 diff-output = 输出的变化
 diff-output-more = … 还有 { $count } 行；完整内容见 --format json
 diff-not-gating = { $change }（不影响退出码）

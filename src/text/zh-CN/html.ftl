@@ -133,6 +133,7 @@ html-guide-looked = { $sentences } 句中有 { $judged } 句已判定；{ $reaso
 html-commands = 外部命令
 html-bundle = 诊断包
 html-bundle-size = （{ $files } 个文件，{ $mib } MiB；未收入或截断：{ $leftOut }）
+html-objects = 环境中的对象（{ $count }）
 html-repeat = 重复本次运行
 html-repeat-how = 将下面的规约保存为 spec.yaml，然后执行：
 html-spec = 解析后的规约
