@@ -1,12 +1,14 @@
 //! One thing broken in a healthy environment, and exactly the outcomes that it fails.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::time::Duration;
 
 use futures::future::join_all;
 
 use crate::journal::Verdict;
 use crate::outcomes::{Judged, Outcome, builtin, judge};
+use crate::report::diff::normalised;
 use crate::testing::environment::World;
 use crate::testing::{drive, promptly};
 use crate::wait::{Clock, Limit};
@@ -72,6 +74,18 @@ pub(super) fn check(cases: &[Case]) -> impl Future<Output = ()> + '_ {
     }
 }
 
+/// What outcomes see, without what differs from one run to the next.
+fn evidence(judged: &BTreeMap<&'static str, Judged>) -> String {
+    let mut out = String::new();
+    for (id, judged) in judged {
+        writeln!(out, "{id}").unwrap();
+        for (path, lines) in normalised(&judged.evidence) {
+            lines.iter().for_each(|line| writeln!(out, "  {path}: {line}").unwrap());
+        }
+    }
+    out
+}
+
 #[tokio::test]
 async fn everything_passes_in_perfect_health_at_once() {
     let world = World::healthy();
@@ -80,4 +94,9 @@ async fn everything_passes_in_perfect_health_at_once() {
     assert!(other.is_empty(), "{other:#?}");
     assert!(judged.values().all(|j| j.diagnoses.is_empty() && !j.evidence.is_empty()), "what passes shows why");
     assert_eq!(world.clock.now(), Duration::ZERO, "nothing is waited for");
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/snapshots"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!("outcomes-evidence", evidence(&judged)));
 }

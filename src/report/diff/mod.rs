@@ -16,6 +16,8 @@ use crate::journal::{Fidelity, StageResult};
 
 use super::fold::{StageState, StageSummary, Summary};
 
+#[cfg(test)]
+pub(crate) use normal::lines as normalised;
 pub use outcomes::{OutcomeChange, OutcomeChanged, OutputChange};
 pub use page::{human, markdown};
 

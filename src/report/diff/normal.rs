@@ -48,7 +48,11 @@ static PROCESS: LazyLock<Regex> = LazyLock::new(|| regex(r"\b(process|pid)([ =:]
 static AGE: LazyLock<Regex> = LazyLock::new(|| regex(r"\b{age}\b"));
 /// Keys whose numbers and texts tell when or how long, how much was moved, or which process.
 static MEASURED: LazyLock<Regex> = LazyLock::new(|| {
-    regex(r"(?:^|[a-z_-])(?:[mM]s|[mM]illis|[aA]ge|[dD]uration|[eE]lapsed|[bB]ytes|[pP]id|[uU]id|resourceVersion|[sS]ince)$")
+    // Whole words: an image has no age.
+    regex(concat!(
+        r"(?:^|[_-])(?:ms|millis|age|duration|elapsed|bytes|pid|uid|since)$|",
+        r"[a-z](?:Ms|Millis|Age|Duration|Elapsed|Bytes|Pid|Uid|Since)$|^resourceVersion$",
+    ))
 });
 
 /// Text on one line, with words in braces for what says nothing.
@@ -86,7 +90,7 @@ fn stays(address: &str) -> bool {
 }
 
 /// Evidence as lines by their path, both normalised. Lists have no order: what is concurrent seldom keeps one.
-pub(super) fn lines(evidence: &BTreeMap<String, Value>) -> BTreeMap<String, Vec<String>> {
+pub(crate) fn lines(evidence: &BTreeMap<String, Value>) -> BTreeMap<String, Vec<String>> {
     let mut out = BTreeMap::new();
     for (name, value) in evidence {
         add(&text(name), name, value, &mut out);
@@ -191,6 +195,7 @@ mod tests {
             (json!({"a": ["x", "x"]}), json!({"a": ["x"]})),
             (json!({"a": null}), json!({"a": []})),
             (json!({"port": 8001}), json!({"port": 8002})),
+            (json!({"image": "a:1"}), json!({"image": "a:2"})),
         ] {
             assert_ne!(of(a.clone()), of(b.clone()), "{a} {b}");
         }
