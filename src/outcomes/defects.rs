@@ -350,9 +350,12 @@ fn order_varies<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
         look.see("thisVersionKeepsTheOrderOfTheGuide", kept);
         let at = |words: &str| lines.iter().position(|l| *l == words);
         let [_, istiod, cni, _, _] = catalog::INSTALL_LINES;
-        let as_shown = at(istiod) < at(cni);
-        look.require(at(istiod).is_some() && at(cni).is_some(), || "one of the lines is missing".to_owned());
-        look.require(!kept || as_shown, || format!("Istio {version} printed `{cni}` before `{istiod}`, which it should not"));
+        match (at(istiod), at(cni)) {
+            (Some(istiod_at), Some(cni_at)) => look.require(!kept || istiod_at < cni_at, || {
+                format!("Istio {version} printed `{cni}` before `{istiod}`, which it should not")
+            }),
+            _ => look.require(false, || format!("the line `{istiod}` or `{cni}` is missing")),
+        };
         Ok(())
     })
 }

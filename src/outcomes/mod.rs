@@ -230,6 +230,7 @@ mod tests {
     mod cluster;
     mod dashboard;
     mod defects;
+    mod edges;
     mod gateway_api;
     mod istio;
     mod judge;

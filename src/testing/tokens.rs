@@ -36,12 +36,24 @@ pub(crate) fn token(account: &str, seconds: i64) -> String {
     token_for(account, seconds, AUDIENCE)
 }
 
+/// A token that never expires, as those in Secrets do.
+pub(crate) fn token_for_ever(account: &str) -> String {
+    signed(account, None, AUDIENCE)
+}
+
 fn token_for(account: &str, seconds: i64, audience: &str) -> String {
+    signed(account, Some(seconds), audience)
+}
+
+fn signed(account: &str, seconds: Option<i64>, audience: &str) -> String {
     let now = Timestamp::now().as_second();
-    let claims = json!({
+    let mut claims = json!({
         "aud": [audience], "iss": AUDIENCE,
-        "iat": now, "nbf": now, "exp": now + seconds, "sub": format!("system:serviceaccount:kubernetes-dashboard:{account}"),
+        "iat": now, "nbf": now, "sub": format!("system:serviceaccount:kubernetes-dashboard:{account}"),
     });
+    if let Some(seconds) = seconds {
+        claims["exp"] = json!(now + seconds);
+    }
     let mut header = Header::new(Algorithm::ES256);
     header.kid = Some("k".to_owned());
     sign(&header, &claims)

@@ -78,7 +78,11 @@ fn by_default_everything_is_judged_as_it_is() {
     let all = chosen(&Choice::default(), &session);
     assert_eq!(ids(&all.outcomes), ids(&builtin()));
     assert!(all.not_selected.is_empty() && all.nothing_failed.is_none() && all.outcomes.iter().all(|o| o.skip.is_none()));
-    assert!(Choice::default().is_everything() && !again().is_everything());
+    assert!(Choice::default().is_everything());
+    let strict = Choice { strict: true, ..Choice::default() };
+    for less in [again(), select("cluster"), skip(&["cluster.nodes.ready=slow"]), strict] {
+        assert!(!less.is_everything(), "{less:?}");
+    }
     assert!(!session.dir().exists(), "to ask makes nothing");
 }
 

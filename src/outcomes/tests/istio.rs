@@ -173,7 +173,7 @@ async fn transcripts() {
                 *out = out.replace("✔ CNI", "✘ CNI");
             },
             fails: &[
-                ("istio.install.order-varies", "which it should not"),
+                ("istio.install.order-varies", "the line `Istiod installed` or `CNI installed` is missing"),
                 ("istio.install.lines", "the line `CNI installed` was not printed"),
             ],
         },
