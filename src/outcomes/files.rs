@@ -32,16 +32,10 @@ static SECRET: LazyLock<Regex> = LazyLock::new(|| {
 /// Every file below a directory, links not followed. Others work here as well: what is gone by now was not to stay, and what is being written will
 /// be looked at under its own name.
 fn files(dir: &Path, into: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    let entries = match std::fs::read_dir(dir) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
+    let Some(entries) = unless_gone(std::fs::read_dir(dir))? else { return Ok(()) };
     for entry in entries {
         let entry = entry?;
-        let kind = match entry.file_type() {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
-            kind => kind?,
-        };
+        let Some(kind) = unless_gone(entry.file_type())? else { continue };
         if kind.is_dir() {
             files(&entry.path(), into)?;
         } else if kind.is_file() && !entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
@@ -49,6 +43,13 @@ fn files(dir: &Path, into: &mut Vec<PathBuf>) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+fn unless_gone<T>(found: std::io::Result<T>) -> std::io::Result<Option<T>> {
+    match found {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
+    }
 }
 
 /// Each with the first part of its path below the session's directory.
@@ -122,6 +123,26 @@ fn no_secret<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_file_is_found_but_links_and_what_is_being_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::create_dir_all(at("a/b")).unwrap();
+        for name in ["one", "a/two", "a/b/three", &format!("a/{UNFINISHED}four")] {
+            std::fs::write(at(name), "").unwrap();
+        }
+        std::os::unix::fs::symlink(at("one"), at("link")).unwrap();
+        std::os::unix::fs::symlink(dir.path(), at("a/loop")).unwrap();
+        let mut found = Vec::new();
+        files(dir.path(), &mut found).unwrap();
+        found.sort();
+        assert_eq!(found, ["a/b/three", "a/two", "one"].map(at));
+        // What is gone was not to stay; what cannot be listed is told.
+        files(&at("gone"), &mut found).unwrap();
+        assert_eq!(files(&at("one"), &mut found).unwrap_err().kind(), std::io::ErrorKind::NotADirectory);
+        assert_eq!(found.len(), 3);
+    }
 
     #[test]
     fn tokens_and_keys_are_known_by_their_form() {

@@ -3,9 +3,11 @@
 use serde_json::{Value, json};
 
 use super::cases::outcome;
+use crate::cluster::Capability;
 use crate::diagnose::Kind;
 use crate::journal::{OutcomeKind, Verdict};
 use crate::outcomes::{Judged, builtin, clues, judge};
+use crate::spec::{ProxyRecording, Spec};
 use crate::stages::ISTIO_INSTALL;
 use crate::testing::api::Reply;
 use crate::testing::drive;
@@ -107,6 +109,45 @@ async fn the_guard_needs_its_one_name_and_others_that_it_does_not_look_at() {
     world.api.remove(&format!("{CRDS}/gateways.gateway.networking.k8s.io"));
     let wanted = "the guard would find no gateways.gateway.networking.k8s.io and install";
     assert_eq!(reason(&world, OUTCOME).await.as_deref(), Some(wanted));
+}
+
+#[tokio::test]
+async fn every_file_counts_and_what_is_mounted_may_be_read_by_anybody() {
+    let world = World::healthy();
+    let count = async |id: &str, what: &str| judged(&world, id).await.evidence[what].as_i64().unwrap();
+    let before = [
+        count("cluster.files.private", "files").await,
+        count("cluster.files.no-secret", "files").await,
+        count("cluster.files.no-secret", "bytes").await,
+    ];
+    for name in ["certs.d/docker.io/hosts.toml", "recording/access.jsonl", "home/cache", "runs/x/journal.jsonl"] {
+        let path = world.dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "x".repeat(100_000)).unwrap();
+        let mode = if name.starts_with("runs") { 0o644 } else { 0o666 };
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    }
+    assert_eq!(reason(&world, "cluster.files.private").await, None);
+    assert_eq!(count("cluster.files.private", "files").await, before[0] + 1);
+    assert_eq!(count("cluster.files.no-secret", "files").await, before[1] + 4);
+    let bytes = count("cluster.files.no-secret", "bytes").await - before[2];
+    assert!((400_000..500_000).contains(&bytes), "{bytes}");
+}
+
+#[tokio::test]
+async fn a_recorder_is_there_when_it_was_asked_for_and_runs() {
+    for (capability, turn_off) in [
+        (Capability::RECORDING_MIRROR, (|spec| spec.recording.mirror = false) as fn(&mut Spec)),
+        (Capability::RECORDING_PROXY, |spec| spec.recording.proxy = ProxyRecording::None),
+    ] {
+        let mut world = World::healthy();
+        let environment = world.open().await;
+        assert_eq!(environment.missing(&capability).await, None);
+        environment.context.record(|state| state.recorders = None).unwrap();
+        assert!(environment.missing(&capability).await.is_some(), "{capability:?}: it does not run");
+        turn_off(&mut world.spec);
+        assert!(world.open().await.missing(&capability).await.is_some(), "{capability:?}: nobody asked for it");
+    }
 }
 
 /// What an ill pod and its container say.
