@@ -234,7 +234,9 @@ mod tests {
     mod gateway_api;
     mod istio;
     mod judge;
+    mod kubectl_proxy;
     mod login;
+    mod recordings;
     mod selection;
 
     use std::collections::BTreeSet;

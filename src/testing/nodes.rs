@@ -11,11 +11,15 @@ use crate::cluster::{NodeAccess, NodeError, NodeMachine};
 use crate::engine::ExecOutput;
 use crate::mirror::record::Access;
 
+type Run = Arc<dyn Fn(&str) -> i64 + Send + Sync>;
+
 #[derive(Default)]
 struct State {
     machines: Vec<NodeMachine>,
     /// By node and command line; `None` never ends.
     answers: BTreeMap<(String, String), Option<ExecOutput>>,
+    /// By node and the beginning of a command line: the exit code by the rest of it.
+    runs: BTreeMap<(String, String), Run>,
     files: BTreeMap<(String, String), String>,
     /// What the recorders see of a command: node and command line, and the lines that they write.
     seen: BTreeMap<(String, String), String>,
@@ -40,6 +44,11 @@ impl State {
         if let (Some(file), Some(lines)) = (&self.recording, self.seen.get(&(name.clone(), command.clone()))) {
             let written = std::fs::OpenOptions::new().create(true).append(true).open(file).and_then(|mut f| f.write_all(lines.as_bytes()));
             written.expect("a file");
+        }
+        for ((of, begins), run) in &self.runs {
+            if let Some(rest) = command.strip_prefix(begins).filter(|_| *of == name) {
+                return says(run(rest), "", String::new());
+            }
         }
         match self.answers.get(&(name, command.clone())) {
             Some(answer) => Ok(answer.clone()),
@@ -66,6 +75,11 @@ impl FakeNodes {
     pub(crate) fn answer(&self, node: &str, command: &str, code: i64, stdout: &str, stderr: &str) {
         let output = ExecOutput { code, stdout: stdout.to_owned(), stderr: stderr.to_owned() };
         self.lock().answers.insert((node.to_owned(), command.to_owned()), Some(output));
+    }
+
+    /// How a command ends on a node, by what follows these words.
+    pub(crate) fn runs(&self, node: &str, begins: &str, run: impl Fn(&str) -> i64 + Send + Sync + 'static) {
+        self.lock().runs.insert((node.to_owned(), begins.to_owned()), Arc::new(run));
     }
 
     /// What the recorders see while a command runs on a node: nothing where no access is given.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde_json::json;
 
-use crate::journal::{Event, Expected, FORMAT_VERSION, Fidelity, Journal, Verdict, parse};
+use crate::journal::{Event, Expected, FORMAT_VERSION, Fidelity, Journal, Record, Verdict, parse};
 use crate::outcomes::{
     Checked, Choice, ChoiceError, Chosen, Environment, Look, Outcome, Rerun, Selection, Skip, block_all, builtin, judge_all,
 };
@@ -84,6 +85,13 @@ fn by_default_everything_is_judged_as_it_is() {
         assert!(!less.is_everything(), "{less:?}");
     }
     assert!(!session.dir().exists(), "to ask makes nothing");
+}
+
+#[test]
+fn a_journal_that_announced_nothing_tells_of_no_outcomes() {
+    let records = |event| [Record { seq: 0, at: Timestamp::UNIX_EPOCH, event }];
+    assert!(Rerun::of(&records(started("a", &[]))).is_none());
+    assert!(Rerun::of(&records(started("a", &[READY]))).is_some());
 }
 
 #[test]

@@ -129,6 +129,22 @@ fn no_more_parentheses_are_printed_than_are_needed() {
 }
 
 #[test]
+fn a_chain_in_a_chain_keeps_its_parentheses_and_long_ones_are_not_deep() {
+    for text in ["(cluster and istio) and dashboard", "(cluster or istio) or dashboard", "cluster and (istio and dashboard)"] {
+        assert_eq!(Selection::parse(text).unwrap().to_string(), text);
+    }
+    for word in [", ", " and ", " or not "] {
+        Selection::parse(&vec!["cluster"; 500].join(word)).unwrap();
+    }
+}
+
+#[test]
+fn of_names_that_are_as_like_the_first_is_named() {
+    let nearest = |pattern: &str| Pattern::new(pattern).nearest(&builtin()).unwrap();
+    assert_eq!(nearest("###"), "cluster");
+}
+
+#[test]
 fn a_bad_expression_is_refused_with_its_place_and_what_was_expected() {
     let part = "expected an id, a predicate, `not` or `(`";
     let deep = format!("{}istio", "(".repeat(101));
