@@ -139,7 +139,8 @@ fn of_spec(environment: &Environment) -> Facts {
         .mirrors
         .iter()
         .map(|(registry, mirror)| {
-            let hosts: Vec<&str> = mirror.hosts.iter().map(|h| h.url.as_str()).chain(mirror.server.as_deref()).collect();
+            let mut hosts: Vec<&str> = mirror.hosts.iter().map(|h| h.url.as_str()).chain(mirror.server.as_deref()).collect();
+            hosts.dedup();
             (format!("mirror.{registry}"), hosts.join(", "))
         })
         .collect();

@@ -58,9 +58,16 @@ pub(super) fn of(summary: &Summary) -> Option<NodeMap<'_>> {
             node.wants |= ztunnel;
             known |= ztunnel;
         }
-        for (pod, name) in strings(evidence.get("pods")).filter_map(pod) {
-            // What several outcomes looked at is one pod; the first look counts.
-            if !seen.insert((name, pod.name)) {
+    }
+    let named: BTreeSet<&str> = nodes.keys().copied().collect();
+    for outcome in &summary.outcomes {
+        let OutcomeState::Judged { evidence, .. } = &outcome.state else { continue };
+        let ztunnel = outcome.info.id == ZTUNNEL;
+        let lists = evidence.iter().flat_map(|(key, list)| strings(Some(list)).filter_map(pod).map(move |found| (key, found)));
+        for (key, (pod, name)) in lists {
+            // Under another name, such as that of a Deployment, only what ends with the name of a node is such a line. What several outcomes
+            // looked at is one pod; the first look counts.
+            if !(key == "pods" || named.contains(name)) || !seen.insert((name, pod.name)) {
                 continue;
             }
             let node = nodes.entry(name).or_default();
@@ -92,7 +99,11 @@ fn pod(line: &str) -> Option<(Pod<'_>, &str)> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::journal::{Event, Fidelity, Verdict};
+    use crate::report::testing::Pen;
 
     #[test]
     fn a_pod_is_read_from_its_line_and_nothing_else_is_one() {
@@ -103,5 +114,19 @@ mod tests {
         for line in ["", "a", "a 1/1 Pending 0 <none>", "a b c d e", "a 1/1 Running x n", "some pod is not there"] {
             assert_eq!(pod(line), None, "{line}");
         }
+    }
+
+    #[test]
+    fn pods_are_found_in_the_evidence_of_every_outcome_and_lines_of_kubectl_are_none() {
+        let mut pen = Pen::new(Fidelity::Real);
+        pen.write(Event::Fact { name: "nodes".into(), value: "cp, worker".into() });
+        let evidence = json!({"kubernetes-dashboard": ["a-1 1/1 Running 0 worker"], "printed": ["a-1 1/1 Running 0 20s"], "n": 1});
+        pen.judge("dashboard.pods.running", 1, Verdict::Passed, evidence, Vec::new());
+        pen.judge("istio.istiod.ready", 1, Verdict::Passed, json!({"pods": ["b-2 1/1 Running 0 third", "a-1 0/1 Pending 0 worker"]}), Vec::new());
+        let summary = Summary::fold(&pen.records);
+        let map = of(&summary).unwrap();
+        let pods: Vec<(&str, Vec<&str>)> = map.nodes.iter().map(|n| (n.name, n.pods.iter().map(|p| p.name).collect())).collect();
+        assert_eq!(pods, [("cp", vec![]), ("third", vec!["b-2"]), ("worker", vec!["a-1"])]);
+        assert_eq!(map.pods, 2);
     }
 }
