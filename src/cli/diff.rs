@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use super::report::redacted;
-use super::{Failure, Format, Global, print, print_json, run, select};
+use super::{Failure, Format, Global, print, print_as_it_is, print_json, run, select};
 use crate::journal::read;
 use crate::report::Summary;
 use crate::report::diff::{Diff, human, markdown};
@@ -26,7 +26,7 @@ pub(super) fn diff(global: &Global, before: &str, after: &str, as_markdown: bool
     let diff = Diff::of(&summary(&session, before)?, &summary(&session, after)?);
     match global.format {
         Format::Json => print_json(&diff)?,
-        _ if as_markdown => print(&markdown(&diff, text::current()))?,
+        _ if as_markdown => print_as_it_is(&markdown(&diff, text::current()))?,
         _ => print(&human(&diff, text::current(), run::style(global)))?,
     }
     Ok(diff.exit_code())

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{Timestamp, Unit};
 use serde_json::{Value, json};
 
-use super::{Failure, Format, Global, print, print_json, select};
+use super::{Failure, Format, Global, print, print_as_it_is, print_json, select};
 use crate::agent::Agent;
 use crate::cluster::Installs;
 use crate::cluster::kind_config::expected_nodes;
@@ -144,7 +144,7 @@ pub(super) fn env(global: &Global) -> Result<u8, Failure> {
 
 pub(super) fn kubeconfig(global: &Global) -> Result<u8, Failure> {
     let (session, _) = made(global)?;
-    print(&std::fs::read_to_string(session.kubeconfig())?)?;
+    print_as_it_is(&std::fs::read_to_string(session.kubeconfig())?)?;
     Ok(0)
 }
 
@@ -155,7 +155,7 @@ pub(super) async fn token(global: &Global) -> Result<u8, Failure> {
     if settings.provider.installs() != Installs::AsDocumented {
         let client = crate::cluster::own_client(&settings.session.kubeconfig()).await.map_err(StageError::from)?;
         let token = request_token(&client, &user).await.map_err(StageError::kube("make a token"))?;
-        print(&token)?;
+        print_as_it_is(&token)?;
         return Ok(0);
     }
     // No run: nothing is recorded, and the session's lock is not needed to ask the API server for a token.
@@ -169,6 +169,6 @@ pub(super) async fn token(global: &Global) -> Result<u8, Failure> {
         .ok(&journal)
         .await
         .map_err(StageError::from)?;
-    print(&output.stdout)?;
+    print_as_it_is(&output.stdout)?;
     Ok(0)
 }

@@ -7,6 +7,7 @@ mod choice;
 mod collect;
 mod diff;
 mod environment;
+mod github;
 mod ledger;
 mod lint;
 mod plan;
@@ -369,15 +370,20 @@ fn fail(failure: &Failure) -> ExitCode {
     // Nothing can be done when standard error is closed.
     // A spec error repeats the value, and an URL may hold a password.
     let chain = crate::journal::Redactor::default().text(&failure.chain.join(": "));
-    let _ = writeln!(out, "{}", texts.with("cli-error", &[("chain", &chain)]));
+    let _ = writeln!(out, "{}", github::settled(&texts.with("cli-error", &[("chain", &chain)])));
     if let Some(hint) = &failure.hint {
-        let _ = writeln!(out, "{}", texts.with("cli-hint", &[("hint", hint)]));
+        let _ = writeln!(out, "{}", github::settled(&texts.with("cli-hint", &[("hint", hint)])));
     }
     ExitCode::from(failure.code)
 }
 
 /// Writes the result to standard output; a reader that went away is no error.
 fn print(text: &str) -> Result<(), Failure> {
+    print_as_it_is(&github::settled(text))
+}
+
+/// The same of what another program has to read.
+fn print_as_it_is(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     let end = if text.ends_with('\n') { "" } else { "\n" };
     match write!(out, "{text}{end}").and_then(|()| out.flush()) {
@@ -388,7 +394,7 @@ fn print(text: &str) -> Result<(), Failure> {
 
 fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Failure::new(1, &e, None))?;
-    print(&text)
+    print_as_it_is(&github::settled_json(text))
 }
 
 fn log(verbose: u8) {

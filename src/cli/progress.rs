@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::task::AbortHandle;
 
+use super::github::{on_github, settled};
 use crate::journal::Record;
 use crate::report::Style;
 use crate::report::progress::{Groups, Lines, Live, draw};
@@ -39,11 +40,6 @@ impl Drop for Ticking {
     }
 }
 
-/// Whether GitHub Actions reads what is written.
-pub(super) fn on_github() -> bool {
-    std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true")
-}
-
 impl Progress {
     /// `live` is only heeded on a terminal.
     pub(super) fn new(verbose: bool, live: bool) -> Self {
@@ -74,7 +70,7 @@ impl Progress {
             let mut groups = groups.as_ref().map(|groups| groups.lock().unwrap_or_else(PoisonError::into_inner));
             let mut plain = plain.lock().unwrap_or_else(PoisonError::into_inner);
             let mut lines = groups.as_mut().map(|groups| groups.before(record, texts)).unwrap_or_default();
-            lines.extend(plain.line(record, texts, verbose));
+            lines.extend(plain.line(record, texts, verbose).map(|line| settled(&line).into_owned()));
             let mut out = std::io::stderr().lock();
             for line in lines {
                 // Nothing can be done when standard error is closed.

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
+use super::github::{on_github, settled_json};
 use super::run::{Work, style, tell};
-use super::{Failure, Format, Global, print, select};
+use super::{Failure, Format, Global, print, print_as_it_is, select};
 use crate::journal::{self, JournalError, Record, Redactor};
 use crate::report::{self, Form, RenderError, Style, Summary, WriteError, markdown};
 use crate::session::Session;
@@ -76,7 +77,9 @@ pub(super) fn report(global: &Global, source: Option<&str>, form: Option<Form>, 
     let text = report::render(form, &Summary::fold(&records), text::current(), style)?;
     match out {
         Some(path) => report::write(path, &text)?,
-        None => print(&text)?,
+        None if form == Form::Terminal => print(&text)?,
+        None if form == Form::Json => print_as_it_is(&settled_json(text))?,
+        None => print_as_it_is(&text)?,
     }
     Ok(0)
 }
@@ -85,7 +88,7 @@ pub(super) fn report(global: &Global, source: Option<&str>, form: Option<Form>, 
 pub(super) fn schema(global: &Global, what: Schema) -> Result<u8, Failure> {
     select::no_junit(global)?;
     match what {
-        Schema::Report => print(report::schema::REPORT)?,
+        Schema::Report => print_as_it_is(report::schema::REPORT)?,
     }
     Ok(0)
 }
@@ -157,7 +160,7 @@ pub(super) fn written(global: &Global, summary: &Summary, work: Work) -> Result<
     }
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     if work != Work::Up
-        && super::progress::on_github()
+        && on_github()
         && let Some(path) = set("GITHUB_STEP_SUMMARY")
     {
         append(summary, Path::new(&path));

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::progress::Progress;
-use super::{Failure, Format, Global, choice, ledger, print, print_json, report as files, select, sessions};
+use super::{Failure, Format, Global, choice, ledger, print, print_as_it_is, print_json, report as files, select, sessions};
 use crate::cluster::{Installs, Teardown};
 use crate::harness::{Harness, Keep, Purpose};
 use crate::report::{Style, Summary, json, junit, terminal};
@@ -187,7 +187,7 @@ fn said(global: &Global, summary: &Summary) -> Result<(), Failure> {
             print(&terminal::render(summary, text::current(), style(global)))?;
         }
         Format::Json => print_json(&json::render(summary))?,
-        Format::Junit => print(&xml()?)?,
+        Format::Junit => print_as_it_is(&xml()?)?,
     }
     if let Some(path) = &global.junit {
         std::fs::write(path, xml()?).map_err(|e| Failure {
@@ -236,7 +236,7 @@ impl Signals {
 /// How to write for standard output.
 pub(super) fn style(global: &Global) -> Style {
     let color = std::io::stdout().is_terminal() && !global.no_color;
-    Style { color, width: width(), github: super::progress::on_github(), ..Style::default() }
+    Style { color, width: width(), ..Style::default() }
 }
 
 /// Columns of the terminal that standard output goes to; generous where it goes elsewhere.
@@ -254,5 +254,5 @@ fn warn(failure: &Failure) {
 pub(super) fn tell(line: &str) {
     use std::io::Write;
     // Nothing can be done when standard error is closed.
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", super::github::settled(line));
 }

@@ -16,7 +16,7 @@ use super::embedded::is_simulation;
 use super::user_config::{UserConfig, UserConfigError};
 use super::{Capabilities, Capability, Cluster, Installs, Made, NodeAccess, NodeError, NodeMachine, Provider, Teardown};
 use crate::engine::ExecOutput;
-use crate::journal::{Event, Fidelity};
+use crate::journal::Fidelity;
 use crate::session::{ClusterPhase, ClusterState, Session, State};
 use crate::spec::Spec;
 use crate::stages::{Context, Found, PlanStep, StageError};
@@ -133,8 +133,6 @@ impl Existing {
         let simulated = self.ask(context, &client).await?;
         let config = serde_json::json!(Recorded { target: target.clone(), simulated }).to_string();
         let name = target.context.clone();
-        // Without it nobody who reads the report can say which cluster it was, nor run it again.
-        context.journal.write(Event::Fact { name: "context".into(), value: name.clone() });
         context.record(|state| state.cluster = Some(ClusterState { name, phase: ClusterPhase::Made, config }))?;
         Ok(Found::True)
     }

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 
-use crate::cluster::Capability;
+use crate::cluster::{Capability, Installs};
 use crate::journal::Event;
 use crate::outcomes::{DASHBOARD_NAMESPACE, Environment, ISTIO_NAMESPACE, gateway_api_crds, image_component};
 use crate::wait::Limit;
@@ -14,7 +14,7 @@ use crate::wait::Limit;
 /// Journals what the environment is made of. What cannot be read is left out: an outcome says so where it matters.
 pub(super) async fn describe(environment: &Environment) {
     let parts = tokio::join!(of_api_server(environment), of_nodes(environment), of_images(environment), of_crds(environment));
-    let parts = [parts.0, parts.1, parts.2, parts.3, of_spec(environment)];
+    let parts = [parts.0, parts.1, parts.2, parts.3, of_spec(environment), of_backend(environment)];
     for (name, value) in parts.into_iter().flatten().filter(|(_, value)| !value.is_empty()) {
         environment.context.journal.write(Event::Fact { name, value });
     }
@@ -132,6 +132,14 @@ async fn of_crds(environment: &Environment) -> Facts {
     vec![("gatewayApi".to_owned(), bundles.join(", "))]
 }
 
+/// Which cluster it is, where it is somebody's own: without it nobody who reads a report can say so, nor run it again.
+fn of_backend(environment: &Environment) -> Facts {
+    if environment.context.provider.installs() != Installs::Nothing {
+        return Facts::new();
+    }
+    vec![("context".to_owned(), environment.cluster.context.clone())]
+}
+
 /// The mirrors and the proxy that the nodes are told to use.
 fn of_spec(environment: &Environment) -> Facts {
     let spec = environment.node_spec();
@@ -139,8 +147,8 @@ fn of_spec(environment: &Environment) -> Facts {
         .mirrors
         .iter()
         .map(|(registry, mirror)| {
-            let mut hosts: Vec<&str> = mirror.hosts.iter().map(|h| h.url.as_str()).chain(mirror.server.as_deref()).collect();
-            hosts.dedup();
+            let mut hosts: Vec<&str> = mirror.hosts.iter().map(|h| h.url.as_str()).collect();
+            hosts.extend(mirror.server.as_deref().filter(|server| !mirror.hosts.iter().any(|h| h.url == *server)));
             (format!("mirror.{registry}"), hosts.join(", "))
         })
         .collect();

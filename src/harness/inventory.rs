@@ -8,6 +8,7 @@ use kube::ResourceExt;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use kube::core::GroupVersionKind;
 
+use crate::cluster::Installs;
 use crate::journal::Event;
 use crate::outcomes::{DASHBOARD_NAMESPACE, Environment, ISTIO_NAMESPACE};
 use crate::wait::Limit;
@@ -32,14 +33,19 @@ const NAMESPACED: &[Kind] = &[
 const OF_THE_CLUSTER: &[Kind] = &[
     ["admissionregistration.k8s.io", "v1", "MutatingWebhookConfiguration", "mutatingwebhookconfigurations"],
     ["admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicy", "validatingadmissionpolicies"],
+    ["admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings"],
     ["admissionregistration.k8s.io", "v1", "ValidatingWebhookConfiguration", "validatingwebhookconfigurations"],
     ["gateway.networking.k8s.io", "v1", "GatewayClass", "gatewayclasses"],
     ["rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles"],
     ["rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings"],
 ];
 
-/// What every Kubernetes brings along, and kubeadm.
+/// How names begin that only Kubernetes and kubeadm use.
 const KUBERNETES_OWN: [&str; 2] = ["system:", "kubeadm:"];
+/// What is in the names of the guide's objects that are in no namespace. In somebody's own cluster nothing else of this kind is told.
+const OF_THE_GUIDE: [&str; 4] = ["istio", "ztunnel", "kubernetes-dashboard", "gateway.networking.k8s.io"];
+/// The annotation of an object that replicas elect their leader with: it comes when they please.
+const LEADER: &str = "control-plane.alpha.kubernetes.io/leader";
 
 /// Journals the objects by their kinds. A kind that cannot be listed, because the cluster does not serve it or this user may not, is left
 /// out: nothing would be said of an empty list that is not true.
@@ -70,9 +76,17 @@ async fn names(environment: &Environment, kind: &Kind, namespace: Option<&str>) 
     };
     let params = ListParams::default();
     let listed = environment.waiting.within("the objects are listed", Limit::KubeletAnswer, api.list_metadata(&params)).await;
-    let names = listed.ok()?.ok()?.items.into_iter().map(|object| object.name_any());
+    let objects = listed.ok()?.ok()?.items.into_iter().filter(|object| !object.annotations().contains_key(LEADER));
+    let names = objects.map(|object| object.name_any());
     let names = names.filter(|name| !KUBERNETES_OWN.iter().any(|own| name.starts_with(own)));
+    let names = names.filter(|name| namespace.is_some() || ours(environment, name));
     Some(names.map(|name| namespace.map_or_else(|| name.clone(), |namespace| format!("{namespace}/{name}"))).collect())
+}
+
+/// Whether an object of the cluster may be told.
+fn ours(environment: &Environment, name: &str) -> bool {
+    let anybodys = environment.context.provider.installs() == Installs::Nothing;
+    !anybodys || name == environment.spec.dashboard.admin_user || OF_THE_GUIDE.iter().any(|part| name.contains(part))
 }
 
 /// The CRDs, each with the versions that are served.
@@ -84,7 +98,7 @@ async fn crds(environment: &Environment) -> Option<Vec<String>> {
         let served: Vec<&str> = crd.spec.versions.iter().filter(|v| v.served).map(|v| v.name.as_str()).collect();
         format!("{} ({})", crd.name_any(), served.join(", "))
     };
-    Some(listed.ok()?.ok()?.items.into_iter().map(told).collect())
+    Some(listed.ok()?.ok()?.items.into_iter().filter(|crd| ours(environment, &crd.name_any())).map(told).collect())
 }
 
 #[cfg(test)]

@@ -347,7 +347,9 @@ impl Harness {
             }
         };
         let judging = judge_all(&self.outcomes, environment, ended, &context.journal);
-        tokio::join!(bill::describe(environment), inventory::take(environment), name_stand_ins, judging);
+        tokio::join!(bill::describe(environment), name_stand_ins, judging);
+        // Last, since controllers go on making objects after a stage is done, and outcomes wait for them.
+        inventory::take(environment).await;
         context.journal_recordings();
     }
 

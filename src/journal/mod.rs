@@ -238,7 +238,7 @@ mod tests {
                 expires: jiff::civil::date(2026, 12, 31),
             }),
             Event::Fact { name: "n".into(), value: "v".into() },
-            Event::Inventory { objects: [("Service".to_owned(), vec!["a/b".to_owned()])].into() },
+            Event::Inventory { objects: [("Service".to_owned(), vec!["very-secret-value".to_owned()])].into() },
             Event::StandIn { component: "ztunnel".into(), image: "i".into() },
             Event::Warning { message: "very-secret-value".into() },
             Event::StageStarted { stage: "s".into() },

@@ -17,13 +17,11 @@ pub struct Style {
     pub width: usize,
     /// Whether symbols must be plain ASCII.
     pub ascii: bool,
-    /// Whether GitHub Actions reads what is written, and takes some lines for commands to it.
-    pub github: bool,
 }
 
 impl Default for Style {
     fn default() -> Self {
-        Self { color: false, width: 100, ascii: false, github: false }
+        Self { color: false, width: 100, ascii: false }
     }
 }
 
@@ -56,20 +54,6 @@ impl Style {
     /// Columns to write in: a terminal that is too narrow gets lines that the terminal wraps.
     pub(super) fn columns(self) -> usize {
         self.width.max(40)
-    }
-
-    /// Text so that nothing in it commands GitHub Actions: what a pod has written is shown, not obeyed. Its runner looks for `::` where a line
-    /// begins, after any space, and for `##[` everywhere (`ActionCommand.cs` of actions/runner).
-    pub(super) fn settle(self, text: String) -> String {
-        if !self.github || !(text.contains("::") || text.contains("##[")) {
-            return text;
-        }
-        let line = |line: &str| {
-            let said = line.trim_start();
-            let line = if said.starts_with("::") { format!("{}| {said}", &line[..line.len() - said.len()]) } else { line.to_owned() };
-            line.replace("##[", "## [")
-        };
-        text.split('\n').map(line).collect::<Vec<_>>().join("\n")
     }
 
     /// Our own punctuation in ASCII where asked for; what people wrote stays as it is.

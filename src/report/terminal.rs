@@ -28,7 +28,7 @@ pub fn render(summary: &Summary, texts: &Texts, style: Style) -> String {
     page.closing();
     let mut text = page.out.join("\n");
     text.push('\n');
-    style.settle(text)
+    text
 }
 
 /// The word for the fidelity of a run, also where it is not known.

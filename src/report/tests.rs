@@ -11,7 +11,7 @@ use super::{json, junit, progress, terminal};
 use crate::journal::{Event, Fidelity, OutcomeInfo, OutcomeKind, Record, StageResult, Verdict};
 use crate::text::{Lang, Texts};
 
-const STYLE: Style = Style { color: false, width: 120, ascii: false, github: false };
+const STYLE: Style = Style { color: false, width: 120, ascii: false };
 
 /// All snapshots of the crate live in one directory at its top.
 fn snapshot(name: &str, text: &str) {
@@ -79,7 +79,7 @@ fn every_prefix_of_a_journal_gives_every_form_and_fits_the_width() {
             let whole = matches!(records.last().map(|r| &r.event), Some(Event::RunFinished { .. }));
             assert_eq!(summary.interrupted(), !whole, "{at}");
 
-            for style in [STYLE, Style { width: 20, ascii: true, color: true, github: true }] {
+            for style in [STYLE, Style { width: 20, ascii: true, color: true }] {
                 let text = terminal::render(&summary, &texts(), style);
                 let last = text.lines().last().unwrap();
                 assert_eq!(last.contains("interrupted"), !whole, "{at}: {last}");
@@ -430,18 +430,4 @@ fn a_github_log_has_a_group_for_the_stages_and_one_for_the_outcomes() {
     }
     assert_eq!(marks(&testing::cut()), whole[..1]);
     assert_eq!(marks(&Pen::new(Fidelity::Real).end(0)), Vec::<String>::new());
-}
-
-#[test]
-fn what_pods_wrote_commands_nobody() {
-    let mut pen = Pen::new(Fidelity::Real);
-    let message = "it said\n::stop-commands::x\n  ::add-mask::a\nan ##[error]";
-    pen.judge("cluster.nodes.ready", 1, Verdict::Failed { reason: message.into() }, json!({"log": message}), Vec::new());
-    let summary = Summary::fold(&pen.records);
-    let render = |style| terminal::render(&summary, &texts(), style);
-    let heeded = |page: &str| page.lines().filter(|line| line.trim().starts_with("::") || line.contains("##[")).count();
-    assert!(heeded(&render(STYLE)) > 0, "a terminal shows it as it is");
-    let page = render(Style { github: true, ..STYLE });
-    assert_eq!(heeded(&page), 0, "{page}");
-    assert!(page.contains("| ::stop-commands::x") && page.contains("## [error]"), "{page}");
 }

@@ -15,7 +15,7 @@ mod output;
 mod process;
 mod run;
 mod running;
-mod turn;
+pub(crate) mod turn;
 mod version;
 
 #[cfg(test)]

@@ -52,6 +52,14 @@ fn open(port: u16) -> Option<File> {
     OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path).ok()
 }
 
+/// Takes the file of a port's turns away, which a test alone has used.
+#[cfg(test)]
+pub(crate) fn forget(port: u16) {
+    if let Some(dir) = directory() {
+        let _ = std::fs::remove_file(dir.join(format!("port-{port}.lock")));
+    }
+}
+
 fn directory() -> Option<PathBuf> {
     let me = rustix::process::getuid().as_raw();
     let given = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute() && dir.is_dir());

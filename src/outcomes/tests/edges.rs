@@ -11,7 +11,7 @@ use crate::diagnose::Kind;
 use crate::journal::{Confidence, Diagnosis, OutcomeKind, Verdict};
 use crate::outcomes::{Judged, builtin, clues, failure, judge, stand_ins};
 use crate::spec::{ProxyRecording, Spec};
-use crate::stages::{ISTIO_INSTALL, ISTIO_VERSION_BEFORE};
+use crate::stages::{GATEWAY_API_MANIFEST, ISTIO_INSTALL, ISTIO_VERSION_BEFORE};
 use crate::testing::api::Reply;
 use crate::testing::drive;
 use crate::testing::environment::World;
@@ -112,6 +112,22 @@ async fn the_guard_needs_its_one_name_and_others_that_it_does_not_look_at() {
     world.api.remove(&format!("{CRDS}/gateways.gateway.networking.k8s.io"));
     let wanted = "the guard would find no gateways.gateway.networking.k8s.io and install";
     assert_eq!(reason(&world, OUTCOME).await.as_deref(), Some(wanted));
+    // Of a version that nobody knows, the manifest that was applied tells which CRDs there are.
+    let mut world = World::healthy();
+    world.spec.gateway_api.version = "v9.9.9".to_owned();
+    let environment = world.open().await;
+    let manifest = environment.context.session.manifest(GATEWAY_API_MANIFEST);
+    std::fs::create_dir_all(manifest.parent().unwrap()).unwrap();
+    let crd = |name: &str| {
+        format!(
+            "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: {name}.gateway.networking.k8s.io}}\n---\n"
+        )
+    };
+    for (crds, alone) in [(crd("gateways"), true), (crd("gateways") + &crd("httproutes"), false)] {
+        std::fs::write(&manifest, crds).unwrap();
+        let verdict = drive(&world.clock, judge(&outcome(OUTCOME), &environment)).await.verdict;
+        assert_eq!(verdict != Verdict::Passed, alone, "{verdict:?}");
+    }
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ use crate::outcomes::{Environment, Judged, Outcome, builtin, judge, judge_all, l
 use crate::testing::environment::World;
 use crate::testing::guide::CONTROL_PLANE;
 use crate::testing::promptly;
+use crate::tools::turn::forget;
 
 /// What came in: method, path without its query, and the host by its name alone.
 type Asked<'a> = (&'a Method, &'a str, &'a str);
@@ -51,6 +52,13 @@ fn healthy((method, path, host): Asked<'_>) -> Answer {
 struct Proxied {
     world: World,
     address: SocketAddr,
+}
+
+impl Drop for Proxied {
+    fn drop(&mut self) {
+        let port = self.address.port();
+        [port, port.wrapping_add(1)].into_iter().for_each(forget);
+    }
 }
 
 impl Proxied {
@@ -140,8 +148,9 @@ impl Proxied {
 async fn live<F: Future>(world: &World, future: F) -> F::Output {
     const TICK: Duration = Duration::from_millis(10);
     let clock = async {
+        let mut ticks = tokio::time::interval(TICK);
         loop {
-            tokio::time::sleep(TICK).await;
+            ticks.tick().await;
             world.clock.advance(TICK);
         }
     };
@@ -184,10 +193,11 @@ async fn outcomes_share_one_proxy_until_the_last_of_them_is_judged() {
     assert_eq!(proxied.starts(), [own.clone(), wild, own]);
     assert!(ended(&env).await);
     let finished = env.context.journal.records().into_iter().filter_map(|r| match r.event {
-        Event::CommandFinished(command) if command.argv.iter().any(|a| a == "proxy") => Some(command.exit_code),
+        Event::CommandFinished(command) if command.argv.iter().any(|a| a == "proxy") => Some(command.stderr),
         _ => None,
     });
-    assert_eq!(finished.count(), 3, "every one was stopped and its end awaited");
+    let finished: Vec<String> = finished.collect();
+    assert!(finished.len() == 3 && finished.iter().all(|said| !said.contains("nobody waits")), "every end was awaited: {finished:?}");
 }
 
 async fn ended(env: &Environment) -> bool {

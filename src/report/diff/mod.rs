@@ -233,10 +233,9 @@ fn facts(before: &Summary, after: &Summary, mut changes: Vec<Change>) -> Vec<Cha
 
 /// Objects that came or went. A kind that only one of the two could list says nothing.
 fn objects(before: &Summary, after: &Summary) -> Vec<ObjectChange> {
-    let normalised = |names: &[String]| names.iter().map(|name| normal::text(name)).collect::<BTreeSet<String>>();
     let change = |(kind, was): (&String, &Vec<String>)| {
-        let (was, is) = (normalised(was), normalised(after.objects.get(kind)?));
-        let only = |a: &BTreeSet<String>, b: &BTreeSet<String>| a.difference(b).cloned().collect::<Vec<_>>();
+        let [was, is] = [was, after.objects.get(kind)?].map(|names| names.iter().collect::<BTreeSet<_>>());
+        let only = |a: &BTreeSet<&String>, b: &BTreeSet<&String>| a.difference(b).map(|name| (*name).clone()).collect::<Vec<_>>();
         let (removed, added) = (only(&was, &is), only(&is, &was));
         let differs = !(removed.is_empty() && added.is_empty());
         differs.then(|| ObjectChange { kind: kind.clone(), removed, added })

@@ -35,10 +35,13 @@ static PORT: LazyLock<Regex> = LazyLock::new(|| regex(r":(\d{5})\b"));
 /// The end of the name of a pod: of a Deployment with the hash of its template, or of a `DaemonSet`.
 static POD: LazyLock<Regex> =
     LazyLock::new(|| regex(r"-[bcdfghjklmnpqrstvwxz2456789]{8,10}-[bcdfghjklmnpqrstvwxz2456789]{5}\b|-[bcdfghjklmnpqrstvwxz2456789]{5}\b"));
-/// A directory of somebody's machine or of a job of CI; directories of a node and of a container are documented.
+/// A directory of somebody's machine or of a job of CI; those of nodes and containers that say something are documented, and are others.
 static DIR: LazyLock<Regex> = LazyLock::new(|| {
-    let word = r#"[^\s/"'`(),:;]+/"#;
-    regex(&format!(r#"(^|[\s"'`=(,:])/(?:home|Users|root|tmp|private|var/(?:folders|tmp)|builds|__w|mnt|srv|workspaces?)/(?:{word})*"#))
+    let word = r#"[^\s/"'`()<>\[\]|,:;]+"#;
+    let lead = r#"(^|[\s"'`=(<\[|,:]|(?:file|unix)://)"#;
+    // The name of somebody, or one that was made up for the time being, belongs to the directory.
+    let own = format!("(?:home|Users|tmp|private/tmp|var/(?:folders|tmp))/{word}");
+    regex(&format!("{lead}/(?:{own}(/(?:{word}/)*)?|(?:root|builds|__w|workspaces?)(/(?:{word}/)*))"))
 });
 static RATE: LazyLock<Regex> = LazyLock::new(|| regex(r"\b\d+(?:\.\d+)? ?[kKMG]?i?B/s\b"));
 static DURATION: LazyLock<Regex> = LazyLock::new(|| {
@@ -51,7 +54,7 @@ static MEASURED: LazyLock<Regex> = LazyLock::new(|| {
     // Whole words: an image has no age.
     regex(concat!(
         r"(?:^|[_-])(?:ms|millis|age|duration|elapsed|bytes|pid|uid|since)$|",
-        r"[a-z](?:Ms|Millis|Age|Duration|Elapsed|Bytes|Pid|Uid|Since)$|^resourceVersion$",
+        r"[a-z0-9](?:Ms|Millis|Age|Duration|Elapsed|Bytes|Pid|Uid|Since)$|^resourceVersion$",
     ))
 });
 
@@ -71,7 +74,8 @@ pub(super) fn text(line: &str) -> String {
         let chosen = found[1].parse::<u32>().is_ok_and(|port| (CHOSEN_PORTS..=65_535).contains(&port));
         if chosen { ":{port}".to_owned() } else { found[0].to_owned() }
     });
-    let line = DIR.replace_all(&line, "$1{dir}/");
+    let line =
+        DIR.replace_all(&line, |found: &Captures<'_>| format!("{}{{dir}}{}", &found[1], found.get(2).or(found.get(3)).map_or("", |_| "/")));
     let line = POD.replace_all(&line, |found: &Captures<'_>| if found[0].len() > 6 { "-{hash}-{hash}" } else { "-{hash}" });
     let line = PROCESS.replace_all(&line, "$1$2{pid}");
     let line = RATE.replace_all(&line, "{rate}");
@@ -142,7 +146,8 @@ mod tests {
             ("elapsed: 0.1 s total: 778.0 (15.1 KiB/s)", "elapsed: {duration} total: 778.0 ({rate})"),
             ("took 1.234567ms, then 1m2.5s and 3 seconds", "took {duration}, then {duration} and {duration}"),
             ("open /home/runner/work/.state/kubeconfig: not found", "open {dir}/kubeconfig: not found"),
-            ("KUBECONFIG=/tmp/x-1/kubeconfig,'/Users/a b/c'", "KUBECONFIG={dir}/kubeconfig,'{dir}/a b/c'"),
+            ("KUBECONFIG=/tmp/x-1/kubeconfig,[/Users/a/b/c]", "KUBECONFIG={dir}/kubeconfig,[{dir}/c]"),
+            ("unix:///home/a/x.sock in /tmp/tmp.aB3 or /root/.kube/config", "unix://{dir}/x.sock in {dir} or {dir}/config"),
             ("\u{1b}[32m✔\u{1b}[0m Istiod installed 🧠", "Istiod installed"),
         ] {
             assert_eq!(text(seen), wanted, "{seen}");
@@ -157,6 +162,7 @@ mod tests {
             "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
             "127.0.0.1:8001",
             "/etc/containerd/certs.d/docker.io/hosts.toml",
+            "/rootless/tmpfs /homes /var/lib/kubelet",
             "https://example.org/home/tmp/x",
             "GET /api/v1/namespaces",
             "10.96.0.0/12",
@@ -196,6 +202,7 @@ mod tests {
             (json!({"a": null}), json!({"a": []})),
             (json!({"port": 8001}), json!({"port": 8002})),
             (json!({"image": "a:1"}), json!({"image": "a:2"})),
+            (json!({"message": "a", "items": 1}), json!({"message": "b", "items": 2})),
         ] {
             assert_ne!(of(a.clone()), of(b.clone()), "{a} {b}");
         }

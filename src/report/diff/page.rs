@@ -45,7 +45,7 @@ pub fn human(diff: &Diff, texts: &Texts, style: Style) -> String {
             }
         }
     }
-    style.settle(out)
+    out
 }
 
 /// Renders a difference as Markdown of GitHub's flavour.

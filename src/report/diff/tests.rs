@@ -239,13 +239,13 @@ fn objects_come_and_go_by_kind() {
     };
     let before = has(&[
         ("CustomResourceDefinition", &["a.example.org (v1)", "b.example.org (v1)"]),
-        ("Secret", &["x/token-zl8zg"]),
+        ("Secret", &["x/token"]),
         ("Service", &["x/y"]),
         ("Role", &["x/z"]),
     ]);
     let after = has(&[
         ("CustomResourceDefinition", &["b.example.org (v1, v2)", "a.example.org (v1)"]),
-        ("Secret", &["x/token-b7ffb"]),
+        ("Secret", &["x/token"]),
         ("Service", &[]),
         ("Deployment", &["x/y"]),
     ]);

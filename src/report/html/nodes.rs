@@ -122,7 +122,13 @@ mod tests {
         pen.write(Event::Fact { name: "nodes".into(), value: "cp, worker".into() });
         let evidence = json!({"kubernetes-dashboard": ["a-1 1/1 Running 0 worker"], "printed": ["a-1 1/1 Running 0 20s"], "n": 1});
         pen.judge("dashboard.pods.running", 1, Verdict::Passed, evidence, Vec::new());
-        pen.judge("istio.istiod.ready", 1, Verdict::Passed, json!({"pods": ["b-2 1/1 Running 0 third", "a-1 0/1 Pending 0 worker"]}), Vec::new());
+        pen.judge(
+            "istio.istiod.ready",
+            1,
+            Verdict::Passed,
+            json!({"pods": ["b-2 1/1 Running 0 third", "a-1 0/1 Pending 0 worker"]}),
+            Vec::new(),
+        );
         let summary = Summary::fold(&pen.records);
         let map = of(&summary).unwrap();
         let pods: Vec<(&str, Vec<&str>)> = map.nodes.iter().map(|n| (n.name, n.pods.iter().map(|p| p.name).collect())).collect();

@@ -282,8 +282,11 @@ fn evidence_is_cut_between_characters() {
 fn what_may_be_pasted_into_a_shell_is_quoted_for_it() {
     let mut records = testing::green();
     let Event::RunStarted { command, backend, .. } = &mut records[0].event else { panic!("the first record starts the run") };
-    (*command, *backend) = ("run; rm".into(), "a'b".into());
-    assert_eq!(values::repeat(&Summary::fold(&records)).unwrap(), r"meshproof 'run; rm' --backend 'a'\''b' --spec spec.yaml");
+    (*command, *backend) = ("up".into(), "a'b; rm".into());
+    assert_eq!(values::repeat(&Summary::fold(&records)).unwrap(), r"meshproof up --backend 'a'\''b; rm' --spec spec.yaml");
+    let Event::RunStarted { command, .. } = &mut records[0].event else { panic!("the first record starts the run") };
+    "test".clone_into(command);
+    assert_eq!(values::repeat(&Summary::fold(&records)), None);
 }
 
 #[test]
@@ -313,6 +316,25 @@ fn the_command_that_repeats_a_run_judges_the_same_in_the_same_environment() {
         let selection = crate::outcomes::Selection::parse(&expression).unwrap();
         assert!(outcomes.iter().all(|o| selection.matches(o) == (o.id != first)), "{expression}");
     }
+}
+
+#[test]
+fn objects_are_shown_by_kind_where_there_are_any() {
+    let mut records = testing::green();
+    let text = page(&records, Lang::En);
+    assert!(
+        text.contains("Objects of the environment (2)") && text.contains("<dt>CustomResourceDefinition <span class=\"n\">2</span></dt>")
+    );
+    assert!(
+        text.contains("<code>gateways.gateway.networking.k8s.io (v1)</code>") && !text.contains("<dt>Service"),
+        "of no kind is nothing told"
+    );
+    for record in &mut records {
+        if let Event::Inventory { objects } = &mut record.event {
+            objects.values_mut().for_each(Vec::clear);
+        }
+    }
+    assert!(!page(&records, Lang::En).contains("Objects of the environment"));
 }
 
 #[test]
