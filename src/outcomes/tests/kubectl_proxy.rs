@@ -180,7 +180,7 @@ async fn outcomes_share_one_proxy_until_the_last_of_them_is_judged() {
     let (mut alone, wildcard): (Vec<_>, Vec<_>) = group().into_iter().partition(|o| o.id != "dashboard.proxy.wildcard-open");
     // The nodes of this test are on this machine, so they reach it all.
     alone.retain(|o| o.id != "dashboard.proxy.loopback-only");
-    let all = [alone, wildcard].concat();
+    let all = [alone.clone(), wildcard].concat();
     let none = BTreeMap::new();
     let judged = live(&proxied.world, judge_all(&all, &env, &none, &env.context.journal)).await;
     for (outcome, judged) in all.iter().zip(&judged) {
@@ -188,16 +188,18 @@ async fn outcomes_share_one_proxy_until_the_last_of_them_is_judged() {
     }
     assert_eq!(proxied.starts(), [own.clone(), wild.clone()]);
     assert!(ended(&env).await, "nothing is left running");
-    // Each alone ends it as well.
-    live(&proxied.world, judge(&outcome("serves"), &env)).await;
-    assert_eq!(proxied.starts(), [own.clone(), wild, own]);
+    // The last of them ends it, whatever it looks at; and each alone.
+    live(&proxied.world, judge_all(&alone, &env, &none, &env.context.journal)).await;
     assert!(ended(&env).await);
+    live(&proxied.world, judge(&outcome("serves"), &env)).await;
+    assert!(ended(&env).await);
+    assert_eq!(proxied.starts(), [own.clone(), wild, own.clone(), own]);
     let finished = env.context.journal.records().into_iter().filter_map(|r| match r.event {
         Event::CommandFinished(command) if command.argv.iter().any(|a| a == "proxy") => Some(command.stderr),
         _ => None,
     });
     let finished: Vec<String> = finished.collect();
-    assert!(finished.len() == 3 && finished.iter().all(|said| !said.contains("nobody waits")), "every end was awaited: {finished:?}");
+    assert!(finished.len() == 4 && finished.iter().all(|said| !said.contains("nobody waits")), "every end was awaited: {finished:?}");
 }
 
 async fn ended(env: &Environment) -> bool {
