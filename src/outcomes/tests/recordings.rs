@@ -1,9 +1,9 @@
 //! What the recorders saw: by whom, of what and through which listener, and what is said where it is not enough.
 
 use super::edges::reason;
-use crate::mirror::record::Access;
+use crate::mirror::record::{Access, Asked};
 use crate::recording::{DROP_IN, HOSTS_TOML, PROXIED_REGISTRY};
-use crate::testing::environment::{World, mirror_access, proxy_access};
+use crate::testing::environment::{IMAGES, World, mirror_access, proxy_access};
 use crate::testing::guide::{CONTROL_PLANE, WORKER};
 
 const EVERY_IMAGE: &str = "cluster.mirror.every-image";
@@ -18,6 +18,15 @@ fn world(pull: &str, accesses: &[Access], stdout: &str, stderr: &str) -> World {
     world
 }
 
+/// A pull of what the tag meant before.
+fn another_digest() -> Access {
+    let mut access = mirror_access(WORKER, 200);
+    if let Asked::Mirror { digest, .. } = &mut access.asked {
+        *digest = Some(IMAGES[0].parse().unwrap());
+    }
+    access
+}
+
 #[tokio::test]
 async fn an_image_came_through_the_mirror_if_its_own_node_asked_for_its_own_digest() {
     let image = World::healthy().spec.probe.image;
@@ -27,6 +36,7 @@ async fn an_image_came_through_the_mirror_if_its_own_node_asked_for_its_own_dige
         (vec![mirror_access(WORKER, 200)], "", "", None),
         // It asked, and was given nothing that could be the image.
         (vec![mirror_access(WORKER, 404)], "", "", Some(bypassed("nothing of it is recorded"))),
+        (vec![another_digest()], "", "", Some(bypassed("nothing of it is recorded"))),
         // It did not ask, whatever the other one did.
         (vec![], "", "first\nlast\n \n", both("last")),
         (vec![mirror_access(CONTROL_PLANE, 200)], "\nout\n\n", "error\n", both("out")),
