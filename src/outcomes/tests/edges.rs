@@ -86,6 +86,24 @@ async fn namespaces_may_come_and_go_while_the_dashboard_lists_them() {
 }
 
 #[tokio::test]
+async fn the_api_server_is_asked_for_the_whole_of_the_admin_users_rights() {
+    let world = World::healthy();
+    assert_eq!(reason(&world, "dashboard.admin-user.bound").await, None);
+    let asked = world.api.asked("POST /apis/authorization.k8s.io/v1/subjectaccessreviews");
+    let wanted = json!({
+        "user": "system:serviceaccount:kubernetes-dashboard:admin-user",
+        "groups": ["system:serviceaccounts", "system:serviceaccounts:kubernetes-dashboard", "system:authenticated"],
+        "resourceAttributes": {"verb": "*", "group": "*", "resource": "*"},
+    });
+    assert_eq!(asked[0].body["spec"], wanted);
+    // The binding of the guide once more, in no namespace, and without making it.
+    assert_eq!(reason(&world, "dashboard.admin-user.no-namespace").await, None);
+    let asked = world.api.asked("POST /apis/rbac.authorization.k8s.io/v1/clusterrolebindings");
+    assert_eq!(asked[0].body["metadata"], json!({"name": "admin-user"}));
+    assert_eq!(asked[0].query.get("dryRun").map(String::as_str), Some("All"));
+}
+
+#[tokio::test]
 async fn with_one_node_no_worker_is_left_out() {
     let mut world = World::healthy();
     world.spec.cluster.workers = 0;
@@ -323,7 +341,9 @@ async fn only_what_is_ill_is_asked_what_it_says() {
         assert_eq!(said(&asked().await), wanted, "{restarts} {state}");
         let path = format!("GET {PODS}/{name}/log");
         if let Some(asked) = world.api.asked(&path).last().filter(|_| log) {
-            assert_eq!(asked.query.get("previous").is_some_and(|p| p == "true"), state == "waiting");
+            let query = |key: &str| asked.query.get(key).map(String::as_str);
+            assert_eq!(query("previous") == Some("true"), state == "waiting");
+            assert_eq!((query("container"), query("tailLines")), (Some("c"), Some("40")));
         }
     }
 }
