@@ -141,12 +141,16 @@ mod tests {
     #[tokio::test]
     async fn what_kubernetes_brings_along_is_not_told_and_secrets_are_not_read() {
         let world = World::healthy();
+        let elected = json!({"apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": "istio-leader", "namespace": ISTIO_NAMESPACE, "annotations": {(LEADER): "{}"}}});
+        world.api.put(elected);
         for name in ["system:node", "kubeadm:get-nodes", "istiod-clusterrole"] {
             let role =
                 json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": []});
             world.api.put(role);
         }
         let objects = taken(&world).await.unwrap();
+        assert!(!objects["ConfigMap"].iter().any(|name| name.ends_with("/istio-leader")), "{objects:#?}");
         let roles = &objects["ClusterRole"];
         assert!(roles.contains(&"istiod-clusterrole".to_owned()) && !roles.iter().any(|name| name.contains(':')), "{roles:?}");
         let secrets = world.api.asked("GET /api/v1/namespaces/istio-system/secrets");

@@ -131,6 +131,13 @@ fn it_is_judged_and_nothing_of_it_or_of_the_kubeconfig_is_changed() {
         assert_eq!(of(&json["outcomes"], id)["capability"], capability, "{json}");
     }
 
+    // Of a cluster that is somebody's own only what is the guide's is told.
+    assert_eq!(json["facts"]["context"], "shared");
+    let roles = json["objects"]["ClusterRole"].as_array().expect("ClusterRoles");
+    assert!(roles.contains(&"ztunnel".into()) && !roles.contains(&"kindnet".into()), "{roles:?}");
+    let bindings = json["objects"]["ClusterRoleBinding"].as_array().expect("ClusterRoleBindings");
+    assert!(bindings.contains(&"admin-user".into()) && !bindings.contains(&"cluster-admin".into()), "{bindings:?}");
+
     // The private kubeconfig has this context alone, for its owner alone.
     let private = machine.state().join("kubeconfig");
     assert_eq!(std::fs::metadata(&private).expect("it is there").permissions().mode() & 0o777, 0o600);
@@ -147,7 +154,7 @@ fn it_is_judged_and_nothing_of_it_or_of_the_kubeconfig_is_changed() {
     let elsewhere = [("KUBECONFIG", "/nonexistent"), ("MESHPROOF_CONTEXT", "prod")];
     let verified = machine.start_with(&elsewhere, &["verify", "--format", "json"]).end().code(0);
     assert_eq!(counts(&verified), (32, 0, 0, 28));
-    assert_eq!(verified.json()["fidelity"], "simulated");
+    assert_eq!((&verified.json()["fidelity"], &verified.json()["facts"]["context"]), (&"simulated".into(), &"shared".into()));
     assert_eq!(counts(&cluster.run(&["run", "--format", "json"])), (32, 0, 0, 28), "auto goes on with what the directory has");
     cluster.run(&["run", "--backend", "existing", "--reuse", "never", "--on-drift", "recreate"]).code(0);
     let status = machine.run(&["status"]).code(0).stdout;
