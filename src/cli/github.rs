@@ -27,7 +27,11 @@ fn settle(text: &str) -> Cow<'_, str> {
 
 /// The same for JSON, which must stay the same value: `##[` can only be in its strings.
 pub(super) fn settled_json(text: String) -> String {
-    if on_github() { text.replace("##[", r"#\u0023[") } else { text }
+    if on_github() { settle_json(&text) } else { text }
+}
+
+fn settle_json(text: &str) -> String {
+    text.replace("##[", r"#\u0023[")
 }
 
 #[cfg(test)]
@@ -45,7 +49,9 @@ mod tests {
             assert_eq!(settle(text), wanted);
         }
         let json = r###"{"log":"##[error]"}"###;
-        let same: serde_json::Value = serde_json::from_str(&json.replace("##[", r"#\u0023[")).unwrap();
+        let settled = settle_json(json);
+        assert!(!settled.contains("##["), "{settled}");
+        let same: serde_json::Value = serde_json::from_str(&settled).unwrap();
         assert_eq!(same["log"], "##[error]");
     }
 }

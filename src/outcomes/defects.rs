@@ -350,11 +350,11 @@ fn order_varies<'a>(env: &'a Environment, look: &'a mut Look) -> Checked<'a> {
         look.see("thisVersionKeepsTheOrderOfTheGuide", kept);
         let at = |words: &str| lines.iter().position(|l| *l == words);
         let [_, istiod, cni, _, _] = catalog::INSTALL_LINES;
-        match (at(istiod), at(cni)) {
-            (Some(istiod_at), Some(cni_at)) => look
-                .require(!kept || istiod_at < cni_at, || format!("Istio {version} printed `{cni}` before `{istiod}`, which it should not")),
-            _ => look.require(false, || format!("the line `{istiod}` or `{cni}` is missing")),
+        let (Some(istiod_at), Some(cni_at)) = (at(istiod), at(cni)) else {
+            look.problem(format!("the line `{istiod}` or `{cni}` is missing"));
+            return Ok(());
         };
+        look.require(!kept || istiod_at < cni_at, || format!("Istio {version} printed `{cni}` before `{istiod}`, which it should not"));
         Ok(())
     })
 }

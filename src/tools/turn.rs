@@ -48,16 +48,17 @@ fn open(port: u16) -> Option<File> {
     if port == 0 {
         return None;
     }
-    let path = directory()?.join(format!("port-{port}.lock"));
-    OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path).ok()
+    OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path(port)?).ok()
+}
+
+fn path(port: u16) -> Option<PathBuf> {
+    Some(directory()?.join(format!("port-{port}.lock")))
 }
 
 /// Takes the file of a port's turns away, which a test alone has used.
 #[cfg(test)]
 pub(crate) fn forget(port: u16) {
-    if let Some(dir) = directory() {
-        let _ = std::fs::remove_file(dir.join(format!("port-{port}.lock")));
-    }
+    let _ = path(port).map(std::fs::remove_file);
 }
 
 fn directory() -> Option<PathBuf> {
@@ -92,6 +93,6 @@ mod tests {
         drop(second);
         PortTurn::take(port, &waiting).await.unwrap();
         let _any = (PortTurn::take(0, &waiting).await.unwrap(), PortTurn::take(0, &waiting).await.unwrap());
-        std::fs::remove_file(directory().unwrap().join(format!("port-{port}.lock"))).unwrap();
+        std::fs::remove_file(path(port).unwrap()).unwrap();
     }
 }

@@ -224,7 +224,7 @@ fn stage(stage: &StageChange, texts: &Texts) -> (Mark, String) {
 
 fn objects(pieces: &mut Vec<Piece>, diff: &Diff, texts: &Texts) {
     let sections = diff.objects.iter().map(|change| {
-        let lines = marked('-', None, &change.removed).into_iter().chain(marked('+', None, &change.added)).collect();
+        let lines = [marked('-', None, &change.removed), marked('+', None, &change.added)].concat();
         (change.kind.as_str(), lines)
     });
     changed(pieces, texts, "diff-objects", sections);
@@ -253,7 +253,7 @@ fn changed<'a>(pieces: &mut Vec<Piece>, texts: &Texts, heading: &str, sections: 
 }
 
 fn output(pieces: &mut Vec<Piece>, diff: &Diff, texts: &Texts) {
-    let of_outcome = |changes: &'_ [OutputChange]| {
+    let of_outcome = |changes: &[OutputChange]| {
         let lines = |change: &OutputChange| {
             let path = Some(change.path.as_str());
             [marked('-', path, &change.removed), marked('+', path, &change.added)].concat()
